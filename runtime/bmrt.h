@@ -68,16 +68,18 @@ typedef struct bmrt_input {
     int ndim;
     int64_t dim[6]; /* of one sample */
     int64_t count;  /* elements of one sample */
-    int64_t below;  /* ints: each value must lie in 0..below-1 (or be -100 when `signed_ok`); 0: not
+    int64_t below;  /* ints: each value must lie in 0..below-1 (or be -100 when `ignore`); 0: not
                        checked */
     int64_t train_offset, eval_offset,
         sample_offset; /* bytes into the arena, or -1 where the program has no use for it */
+    bool ignore;       /* a target of cross entropy: npy data may hold -100 in it */
 } bmrt_input;
 
 typedef struct bmrt_average { /* a loss or report: num / den, both real scalars in the arena; 0 when
                                  den is 0 */
     const char *name;
     int64_t num, den; /* byte offsets; den -1: `num` is already the value */
+    double coef;      /* of a term of the loss, where `n_loss` is given */
 } bmrt_average;
 
 typedef struct bmrt_field { /* a batched value reported per sample (evaluation only) */
@@ -99,12 +101,13 @@ typedef void bmrt_phase_fn(bmrt *r, int64_t nb); /* nb: samples in this micro-ba
 typedef struct bmrt_program {
     int64_t micro_batch; /* 0: the model has no such program */
     bmrt_phase_fn *pre, *weight, *mid, *round, *post, *update; /* NULL: nothing to do */
-    const bmrt_average *loss;                                  /* one, or NULL */
+    const bmrt_average *loss; /* one, or NULL; with n_loss, that many: the sum of coef * value */
     const bmrt_average *report;
     int n_report;
     const bmrt_field *field;
     int n_field;
     int64_t norm; /* byte offset of the gradient norm; -1: none */
+    int n_loss;   /* terms of the loss; 0: `loss` is one value and its coef does not count */
 } bmrt_program;
 
 typedef struct bmrt_model {
