@@ -96,7 +96,19 @@ typedef struct View {
     int64_t dim[BM_DIMS], stride[BM_DIMS];
 } View;
 
-enum { MAX_OPERANDS = 8 };
+/* Arguments by kind, in order (views in Template.view follow the same order):
+ *   FOLD            partial [chunks][cols], acc [cols]            + first, + count (chunks,
+ * int64_t) BATCH           x [nb][cols] (batch stride view[0].batch_stride), acc [cols]   + first,
+ * + count (samples, int64_t) SCATTER         idx, dy, table [rows][cols]                   + first,
+ * + count (samples, int64_t; 1 when unbatched) ATTENTION       q, k, v, [mask], [bias], o, lse
+ * [heads][Tq]   + draw when attr.attention.dropout > 0 ATTENTION_GRAD  q, k, v, o, lse, do, [mask],
+ * [bias], dq, dk, dv, [dbias]       + draw likewise CUMSUM          x, y          TOP_K   x,
+ * values, indices GEMM            a, b, c       SUM_SQUARES   x, out mask and bias views are
+ * broadcast to [heads, Tq, Tk] already (stride 0 where broadcast). The arguments after the buffers
+ * are pointers: draw `const bmrt_draw *`, first `const bool *`, count `const int64_t *`, in this
+ * order, as far as the kernel uses them. A FUSED kernel with COLSUM (chunk > 0) gets count = units
+ * in all, so that the last chunk may be short; its launch has ceil(units * nb / chunk) units. */
+enum { MAX_OPERANDS = 12 };
 
 typedef struct Gemm { /* fields of bmrt_gemm_args; those in `samples` are per sample and multiplied
                          by nb */
