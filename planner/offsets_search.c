@@ -292,31 +292,40 @@ static bool count_node(Search *s, const Part *part)
 static void open_choice(Search *s, Part part, int64_t last, int last_rank)
 {
     Frame f = {.part = part, .item = -1, .last = last, .last_rank = last_rank};
-    int64_t lowest_top = INT64_MAX;
+    int64_t highest = INT64_MAX; /* nothing is placed above: a gap below, or a section too full */
     for (int k = part.p; k < part.q; k++) {
         int x = s->order[k];
-        lowest_top = min64(lowest_top, s->floor[x] + s->box[x].size);
+        highest = min64(highest, s->floor[x] + s->box[x].size - 1);
     }
+    for (int t = part.a; t < part.b; t++)
+        highest = min64(highest, s->cap - s->rest[t]);
     f.base = f.at = s->cand.n;
     for (int k = part.p; k < part.q; k++) {
         int x = s->order[k];
         int64_t at = s->floor[x];
-        if (at >= lowest_top || at < last || (at == last && s->rank[x] < last_rank) ||
-            at < s->least[x] || (s->twin[x] >= 0 && s->offset[s->twin[x]] < 0))
-            continue;
-        vec_push(s->arena, &s->cand, x);
-        int c = s->cand.n - 1;
-        for (; c > f.base; c--) {
-            int y = s->cand.v[c - 1];
-            if (s->floor[y] < at || (s->floor[y] == at && s->rank[y] < s->rank[x]))
-                break;
-            s->cand.v[c] = y;
-        }
-        s->cand.v[c] = x;
+        if (at <= highest && at >= last && (at > last || s->rank[x] > last_rank) &&
+            at >= s->least[x] && (s->twin[x] < 0 || s->offset[s->twin[x]] >= 0))
+            vec_push(s->arena, &s->cand, x);
     }
     f.end = s->cand.n;
     f.entered = f.tried = s->undo.n;
     vec_push(s->arena, &s->frame, f);
+}
+
+/* Takes the first candidate that is left: lowest floor, then rank. Most are never asked for, so
+ * they are not sorted. */
+static int next_candidate(Search *s, Frame *f)
+{
+    int *c = s->cand.v, best = f->at;
+    for (int k = f->at + 1; k < f->end; k++) {
+        int64_t at = s->floor[c[k]], low = s->floor[c[best]];
+        if (at < low || (at == low && s->rank[c[k]] < s->rank[c[best]]))
+            best = k;
+    }
+    int x = c[best];
+    c[best] = c[f->at];
+    c[f->at++] = x;
+    return x;
 }
 
 /* Cuts part at the places that no unplaced item crosses and groups its items accordingly. The
@@ -409,7 +418,7 @@ static bool advance(Search *s)
                 return false;
             f->tried = s->undo.n;
         }
-        int x = f->item = s->cand.v[f->at++];
+        int x = f->item = next_candidate(s, f);
         Part part = f->part;
         if (!place(s, &part, x) || !sections_fit(s, &part, s->offset[x]))
             continue;
@@ -456,7 +465,7 @@ static void step_split(Search *s, Answer *answer)
     }
     Part part = s->part.v[f->at++];
     rank_part(s, &part);
-    open_choice(s, part, f->last, 0);
+    open_choice(s, part, f->last, -1);
     *answer = GO_DOWN;
 }
 
@@ -466,7 +475,7 @@ static PackAnswer search_run(Search *s, Part root)
     if (!sections_fit(s, &root, 0))
         return PACK_IMPOSSIBLE;
     rank_part(s, &root);
-    descend(s, root, 0, 0, true);
+    descend(s, root, 0, -1, true);
     while (s->frame.n) {
         if (s->frame.v[s->frame.n - 1].split) {
             step_split(s, &answer);
