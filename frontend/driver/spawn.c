@@ -1,0 +1,94 @@
+#include "frontend/driver/spawn.h"
+
+#include "frontend/base/vec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef VEC(char *) Words;
+
+static char **split(Arena *a, const char *text)
+{
+    Words w = {0};
+    for (char *p = arena_strdup(a, text); *p;) {
+        p += strspn(p, " ");
+        size_t n = strcspn(p, " ");
+        if (n == 0)
+            break;
+        vec_push(a, &w, p);
+        p += n;
+        if (*p)
+            *p++ = 0;
+    }
+    vec_push(a, &w, NULL);
+    return w.v;
+}
+
+/* Starts `words` with stdin from `in` and stdout to `out` (-1: nowhere); -1 when it cannot fork. */
+static pid_t start(char **words, int in, int out)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    int null = open("/dev/null", O_RDWR);
+    dup2(in < 0 ? null : in, 0);
+    dup2(out < 0 ? null : out, 1);
+    dup2(null, 2);
+    execvp(words[0], words);
+    _exit(127);
+}
+
+static int finish(pid_t pid)
+{
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return 127;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int spawn_quiet(Arena *a, const char *words, const char *input)
+{
+    char **word = split(a, words);
+    FILE *text = tmpfile(); /* a file, not a pipe: a child that reads nothing cannot kill us */
+    if (!word[0] || !text)
+        return 127;
+    fputs(input, text);
+    fflush(text);
+    rewind(text);
+    lseek(fileno(text), 0, SEEK_SET);
+    pid_t pid = start(word, fileno(text), -1);
+    int code = pid < 0 ? 127 : finish(pid);
+    fclose(text);
+    return code;
+}
+
+char *spawn_line(Arena *a, const char *words)
+{
+    char **word = split(a, words);
+    FILE *out = tmpfile();
+    if (!word[0] || !out)
+        return NULL;
+    pid_t pid = start(word, -1, fileno(out));
+    int code = pid < 0 ? 127 : finish(pid);
+    char line[200] = "";
+    rewind(out);
+    if (code != 0 || !fgets(line, sizeof line, out))
+        code = 1;
+    fclose(out);
+    return code ? NULL : arena_strndup(a, line, strcspn(line, "\n"));
+}
+
+const char *become(Arena *a, const char *program, char *const rest[], int n_rest)
+{
+    char **word = arena_array(a, char *, n_rest + 2);
+    word[0] = arena_strdup(a, program);
+    for (int i = 0; i < n_rest; i++)
+        word[i + 1] = rest[i];
+    fflush(NULL);
+    execv(program, word);
+    return arena_printf(a, "cannot start '%s': %s", program, strerror(errno));
+}

@@ -1,0 +1,16 @@
+/* spawn.h - other programs. Commands are words between spaces, as in $CC="ccache gcc"; no shell. */
+#ifndef BM_SPAWN_H
+#define BM_SPAWN_H
+
+#include "frontend/base/arena.h"
+
+/* Runs it with `input` on its stdin and its output thrown away; the exit code, 127: not there. */
+int spawn_quiet(Arena *a, const char *words, const char *input);
+
+/* The first line it prints, or NULL when it is not there or fails. */
+char *spawn_line(Arena *a, const char *words);
+
+/* Becomes the program; returns only when that is impossible: the reason. */
+const char *become(Arena *a, const char *program, char *const rest[], int n_rest);
+
+#endif

@@ -1,0 +1,112 @@
+#include "frontend/driver/stamp.h"
+
+#include "build.h"
+#include "frontend/base/map.h"
+#include "frontend/base/strbuf.h"
+#include "frontend/driver/file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char *stamp_path(Arena *a, const char *dir)
+{
+    return arena_printf(a, "%s/stamp", dir);
+}
+
+static uint64_t mix(uint64_t h, const char *text)
+{
+    return text ? hash_bytes(h, text, strlen(text) + 1) : hash_bytes(h, "\377", 1);
+}
+
+/* A file that cannot be read changes the key too; who needs it says why. */
+static uint64_t mix_file(Arena *a, uint64_t h, const char *path)
+{
+    const char *text;
+    size_t n;
+    if (!path || file_read(a, path, &text, &n))
+        return mix(h, NULL);
+    return hash_bytes(h, text, n);
+}
+
+/* Trainers are built for the processor at hand: another one needs another. */
+static uint64_t mix_processor(Arena *a, uint64_t h)
+{
+    const char *text;
+    size_t n;
+    if (file_read(a, "/proc/cpuinfo", &text, &n))
+        return h;
+    static const char *const line[] = {"\nflags", "\nmodel name", "\nFeatures"};
+    for (int i = 0; i < countof(line); i++) {
+        const char *at = strstr(text, line[i]);
+        if (at)
+            h = hash_bytes(h, at, strcspn(at + 1, "\n") + 1);
+    }
+    return h;
+}
+
+uint64_t stamp_key(Arena *a, const Options *o, const Home *h)
+{
+    uint64_t key = mix(0, BM_VERSION);
+    key = mix_file(a, key, h->program);
+    key = mix_file(a, key, h->library);
+    key = mix_file(a, key, h->include ? arena_printf(a, "%s/bmrt.h", h->include) : NULL);
+    key = mix_processor(a, key);
+    static const char *const variable[] = {"CC", "CFLAGS"};
+    for (int i = 0; i < countof(variable); i++)
+        key = mix(key, getenv(variable[i]));
+    key = mix(key, o->file);
+    int64_t number[] = {o->memory, o->micro_batch, o->ranks, o->no_fuse};
+    key = hash_bytes(key, number, sizeof number);
+    for (int i = 0; i < o->define.n; i++)
+        key = mix(mix(key, o->define.v[i].name), o->define.v[i].value);
+    return key;
+}
+
+bool stamp_fresh(Arena *a, const char *dir, uint64_t key)
+{
+    const char *text;
+    size_t n;
+    if (!file_executable(arena_printf(a, "%s/trainer", dir)) ||
+        !file_exists(arena_printf(a, "%s/plan.json", dir)) ||
+        file_read(a, stamp_path(a, dir), &text, &n))
+        return false;
+    char *line = arena_printf(a, "bmc %016" PRIx64 "\n", key);
+    if (strncmp(text, line, strlen(line)) != 0)
+        return false;
+    for (const char *p = text + strlen(line); *p; p += strcspn(p, "\n") + 1) {
+        const char *source;
+        size_t n_source, n_path = strcspn(p, "\n");
+        if (n_path < 18 || p[n_path] != '\n' ||
+            file_read(a, arena_strndup(a, p + 17, n_path - 17), &source, &n_source))
+            return false;
+        char hash[17];
+        snprintf(hash, sizeof hash, "%016" PRIx64, hash_bytes(0, source, n_source));
+        if (strncmp(p, hash, 16) != 0)
+            return false;
+    }
+    return true;
+}
+
+const char *stamp_clear(Arena *a, const char *dir)
+{
+    const char *path = stamp_path(a, dir);
+    if (unlink(path) == 0 || errno == ENOENT)
+        return NULL;
+    return arena_printf(a, "cannot write '%s': %s", path, strerror(errno));
+}
+
+const char *stamp_write(Arena *a, const char *dir, uint64_t key, const Sources *s)
+{
+    StrBuf text = strbuf_new(a);
+    strbuf_printf(&text, "bmc %016" PRIx64 "\n", key);
+    for (int i = 0; i < s->list.n; i++) {
+        const Source *f = s->list.v[i];
+        if (f->name[0] == '<' || f->name[0] == '-') /* the prelude, the command line */
+            continue;
+        strbuf_printf(&text, "%016" PRIx64 " %s\n", hash_bytes(0, f->text, (size_t)f->n), f->name);
+    }
+    return file_write(a, stamp_path(a, dir), text.text, text.n);
+}
