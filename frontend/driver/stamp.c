@@ -98,13 +98,14 @@ const char *stamp_clear(Arena *a, const char *dir)
     return arena_printf(a, "cannot write '%s': %s", path, strerror(errno));
 }
 
-const char *stamp_write(Arena *a, const char *dir, uint64_t key, const Sources *s)
+const char *stamp_write(Arena *a, const char *dir, uint64_t key, const Sources *s,
+                        const char *built_in)
 {
     StrBuf text = strbuf_new(a);
     strbuf_printf(&text, "bmc %016" PRIx64 "\n", key);
     for (int i = 0; i < s->list.n; i++) {
         const Source *f = s->list.v[i];
-        if (f->name[0] == '<' || f->name[0] == '-') /* the prelude, the command line */
+        if (f->text == built_in || f->name[0] == '-') /* -D name=value is a source too */
             continue;
         strbuf_printf(&text, "%016" PRIx64 " %s\n", hash_bytes(0, f->text, (size_t)f->n), f->name);
     }

@@ -17,8 +17,9 @@ uint64_t stamp_key(Arena *a, const Options *o, const Home *h);
 bool stamp_fresh(Arena *a, const char *dir, uint64_t key);
 
 /* Before a folder is written: it is not what its stamp says any more. After: what it was made from.
- * NULL, or the reason. */
+ * `built_in` is a source that is part of bmc. NULL, or the reason. */
 const char *stamp_clear(Arena *a, const char *dir);
-const char *stamp_write(Arena *a, const char *dir, uint64_t key, const Sources *s);
+const char *stamp_write(Arena *a, const char *dir, uint64_t key, const Sources *s,
+                        const char *built_in);
 
 #endif
