@@ -20,7 +20,12 @@
 
 #include "frontend/graph/graph.h"
 
-enum { MAX_AXES = BM_DIMS + 1, LANES = 256 };
+enum {
+    MAX_AXES = BM_DIMS + 1,
+    LANES = 256,
+    ATTENTION_ROWS =
+        64, /* queries of one K_ATTENTION unit: unit = (sample * heads + head) * blocks + block */
+};
 
 typedef enum KernelKind {
     K_FUSED,

@@ -14,8 +14,8 @@
 
 #include <stdlib.h>
 
-/* A node over this many items and sections counts as one. */
-enum { NODE_WEIGHT = 256 };
+/* A placement tried counts as one node, and so do this many items and sections looked at. */
+enum { NODE_WEIGHT = 256, SUFFIX_LIMIT = 1 << 16 };
 
 /* What to put back: offsets and the like by item, the skyline by run of sections. */
 typedef enum UndoKind { UNDO_PLACE, UNDO_FLOOR, UNDO_LEAST, UNDO_RANK, UNDO_TOP } UndoKind;
@@ -57,6 +57,7 @@ typedef struct Search {
     int64_t cap;
     int64_t *nodes; /* left over all */
     int64_t limit;  /* left to this preorder */
+    int64_t looked; /* items and sections looked at, not yet counted */
     const char *preorder;
     /* by item */
     int64_t *floor;  /* skyline under it: where it would lie now */
@@ -77,11 +78,25 @@ typedef struct Search {
     int *fixed; /* floating fixed items by offset */
     int n_fixed;
     Key *key;
+    struct {
+        int a, b;
+    } hull;        /* sections where a start has changed since the last check */
+    int64_t *held; /* by section */
     VEC(Undo) undo;
     VEC(int) cand;
     VEC(Part) part;
     VEC(Frame) frame;
 } Search;
+
+static int key_compare(const void *x, const void *y)
+{
+    const Key *a = x, *b = y;
+    for (int k = 0; k < 3; k++) {
+        if (a->key[k] != b->key[k])
+            return a->key[k] > b->key[k] ? -1 : 1;
+    }
+    return (a->item > b->item) - (a->item < b->item);
+}
 
 static void save(Search *s, UndoKind kind, int a, int b, int64_t old)
 {
@@ -163,6 +178,12 @@ static bool raise_top(Search *s, int x, int64_t top)
     return true;
 }
 
+static void widen(Search *s, const Box *b)
+{
+    s->hull.a = b->lo < s->hull.a ? b->lo : s->hull.a;
+    s->hull.b = b->hi > s->hull.b ? b->hi : s->hull.b;
+}
+
 /* Places x at its floor and moves it to the end of its part; false if that cannot fit (what was
  * changed is on the undo list all the same). */
 static bool place(Search *s, Part *part, int x)
@@ -186,6 +207,7 @@ static bool place(Search *s, Part *part, int x)
         int64_t to = s->n_fixed ? clear_of_fixed(s, y, top) : top;
         save(s, UNDO_FLOOR, y, 0, s->floor[y]);
         s->floor[y] = to;
+        widen(s, o);
         if (to + o->size > s->cap || (o->fixed >= 0 && to > o->fixed))
             return false;
     }
@@ -212,6 +234,54 @@ static bool find_witnesses(Search *s, const Part *part, int n_open)
     return n_open == 0;
 }
 
+/* The unplaced items that meet the sections a..b-1, those that start highest first. */
+static int sort_by_start(Search *s, const Part *part, int a, int b)
+{
+    int n = 0;
+    for (int k = part->p; k < part->q; k++) {
+        int y = s->order[k];
+        if (s->box[y].lo < b && s->box[y].hi > a)
+            s->key[n++] = (Key){{max64(s->floor[y], s->least[y]), 0, 0}, y};
+    }
+    if (n > 32) {
+        qsort(s->key, (size_t)n, sizeof *s->key, key_compare);
+        return n;
+    }
+    for (int k = 1; k < n; k++) {
+        Key key = s->key[k];
+        int c = k;
+        for (; c > 0 && s->key[c - 1].key[0] < key.key[0]; c--)
+            s->key[c] = s->key[c - 1];
+        s->key[c] = key;
+    }
+    return n;
+}
+
+/* As sections_fit, for any subset of what a section has still to hold: the bytes that start at or
+ * above some height. Only sections where a start has changed are looked at, and not when that is
+ * far more work than the rest of the node. */
+static bool suffixes_fit(Search *s, const Part *part)
+{
+    int a = s->hull.a, b = s->hull.b;
+    if (b <= a || (int64_t)(part->q - part->p) * (b - a) > SUFFIX_LIMIT)
+        return true;
+    int n = sort_by_start(s, part, a, b);
+    for (int t = a; t < b; t++)
+        s->held[t] = 0;
+    for (int k = 0; k < n; k++) {
+        const Box *o = &s->box[s->key[k].item];
+        int64_t room = s->cap - s->key[k].key[0];
+        int lo = o->lo > a ? o->lo : a, hi = o->hi < b ? o->hi : b;
+        s->looked += (hi - lo) / 4;
+        for (int t = lo; t < hi; t++) {
+            s->held[t] += o->size;
+            if (s->held[t] > room)
+                return false;
+        }
+    }
+    return true;
+}
+
 /* Every section can still hold its rest above `last`. */
 static bool sections_fit(Search *s, const Part *part, int64_t last)
 {
@@ -226,20 +296,10 @@ static bool sections_fit(Search *s, const Part *part, int64_t last)
         if (w < 0 || s->offset[w] >= 0 || max64(s->floor[w], s->least[w]) > room)
             s->open[n_open++] = t;
     }
-    return find_witnesses(s, part, n_open);
+    return find_witnesses(s, part, n_open) && suffixes_fit(s, part);
 }
 
 /* --- preorders ------------------------------------------------------------------------------ */
-
-static int key_compare(const void *x, const void *y)
-{
-    const Key *a = x, *b = y;
-    for (int k = 0; k < 3; k++) {
-        if (a->key[k] != b->key[k])
-            return a->key[k] > b->key[k] ? -1 : 1;
-    }
-    return (a->item > b->item) - (a->item < b->item);
-}
 
 static int64_t key_of(const Search *s, int x, char what)
 {
@@ -279,10 +339,12 @@ static void rank_part(Search *s, const Part *part)
 
 /* --- choices and splits --------------------------------------------------------------------- */
 
-/* Counts one node; false when the limit is reached. */
+/* Counts the work of looking through a part; false when the limit is reached. */
 static bool count_node(Search *s, const Part *part)
 {
-    int64_t weight = 1 + (part->q - part->p + part->b - part->a) / NODE_WEIGHT;
+    s->looked += part->q - part->p + part->b - part->a;
+    int64_t weight = 1 + s->looked / NODE_WEIGHT;
+    s->looked %= NODE_WEIGHT;
     *s->nodes = max64(*s->nodes - weight, 0);
     s->limit -= weight;
     return *s->nodes > 0 && s->limit > 0;
@@ -402,22 +464,30 @@ static bool pass_over(Search *s, const Part *part, int x)
     if (lift > s->least[x]) {
         save(s, UNDO_LEAST, x, 0, s->least[x]);
         s->least[x] = lift;
+        widen(s, b);
     }
     return true;
 }
 
-/* Tries candidates of the choice on top until one is placed and its part opened; false: none. */
-static bool advance(Search *s)
+/* What the level below answered, or what this one does next. */
+typedef enum Answer { GO_DOWN, SOLVED, FAILED, STOPPED } Answer;
+
+/* Tries candidates of the choice on top until one is placed and its part opened. */
+static Answer advance(Search *s)
 {
     int level = s->frame.n - 1;
     Frame *f = &s->frame.v[level];
     while (f->at < f->end) {
+        s->hull.a = s->pack->n_sections;
+        s->hull.b = 0;
         if (f->item >= 0) {
             undo_to(s, f->tried);
             if (!pass_over(s, &f->part, f->item))
-                return false;
+                return FAILED;
             f->tried = s->undo.n;
         }
+        if (!count_node(s, &f->part))
+            return STOPPED;
         int x = f->item = next_candidate(s, f);
         Part part = f->part;
         if (!place(s, &part, x) || !sections_fit(s, &part, s->offset[x]))
@@ -427,46 +497,38 @@ static bool advance(Search *s)
         for (int t = b->lo; t + 1 < b->hi && !cut; t++)
             cut = s->cross[t] == 0;
         descend(s, part, s->offset[x], s->rank[x], cut);
-        return true;
+        return GO_DOWN;
     }
-    return false;
+    return FAILED;
 }
 
-/* What the level below answered. */
-typedef enum Answer { GO_DOWN, SOLVED, FAILED } Answer;
-
-/* One step of the frame on top. False: the limit is reached. */
-static bool step_choice(Search *s, Answer *answer)
+/* One step of the choice on top, after what the level below answered. */
+static Answer step_choice(Search *s, Answer below)
 {
     Frame *f = &s->frame.v[s->frame.n - 1];
-    bool done = *answer == SOLVED || f->part.p == f->part.q;
-    if (!done && *answer == GO_DOWN && !count_node(s, &f->part))
-        return false;
-    if (!done && advance(s)) {
-        *answer = GO_DOWN;
-        return true;
+    Answer answer = below == SOLVED || f->part.p == f->part.q ? SOLVED : advance(s);
+    if (answer == SOLVED || answer == FAILED) {
+        f = &s->frame.v[s->frame.n - 1];
+        if (answer == FAILED)
+            undo_to(s, f->entered);
+        s->cand.n = f->base;
+        s->frame.n--;
     }
-    if (!done)
-        undo_to(s, f->entered);
-    s->cand.n = f->base;
-    s->frame.n--;
-    *answer = done ? SOLVED : FAILED;
-    return true;
+    return answer;
 }
 
-static void step_split(Search *s, Answer *answer)
+static Answer step_split(Search *s, Answer below)
 {
     Frame *f = &s->frame.v[s->frame.n - 1];
-    if (*answer == FAILED || f->at == f->end) {
+    if (below == FAILED || f->at == f->end) {
         s->part.n = f->base;
         s->frame.n--;
-        *answer = *answer == FAILED ? FAILED : SOLVED;
-        return;
+        return below == FAILED ? FAILED : SOLVED;
     }
     Part part = s->part.v[f->at++];
     rank_part(s, &part);
     open_choice(s, part, f->last, -1);
-    *answer = GO_DOWN;
+    return GO_DOWN;
 }
 
 static PackAnswer search_run(Search *s, Part root)
@@ -476,18 +538,15 @@ static PackAnswer search_run(Search *s, Part root)
         return PACK_IMPOSSIBLE;
     rank_part(s, &root);
     descend(s, root, 0, -1, true);
-    while (s->frame.n) {
-        if (s->frame.v[s->frame.n - 1].split) {
-            step_split(s, &answer);
-        } else if (!step_choice(s, &answer)) {
-            undo_to(s, 0);
-            s->frame.n = s->part.n = s->cand.n = 0;
-            return PACK_UNKNOWN;
-        }
+    while (s->frame.n && answer != STOPPED) {
+        bool split = s->frame.v[s->frame.n - 1].split;
+        answer = split ? step_split(s, answer) : step_choice(s, answer);
     }
-    if (answer == FAILED)
-        undo_to(s, 0);
-    return answer == SOLVED ? PACK_FOUND : PACK_IMPOSSIBLE;
+    if (answer == SOLVED)
+        return PACK_FOUND;
+    undo_to(s, 0);
+    s->frame.n = s->part.n = s->cand.n = 0;
+    return answer == STOPPED ? PACK_UNKNOWN : PACK_IMPOSSIBLE;
 }
 
 /* --- set up --------------------------------------------------------------------------------- */
@@ -510,6 +569,7 @@ static Search *search_new(Arena *a, const Pack *p, int64_t cap, int64_t *nodes)
     s->rest = arena_array(a, int64_t, m);
     s->cross = arena_array(a, int, m);
     s->witness = arena_array(a, int, m);
+    s->held = arena_array(a, int64_t, m);
     s->piece = arena_array(a, int, m);
     s->open = arena_array(a, int, both);
     for (int t = 0; t < m; t++)

@@ -85,6 +85,8 @@ typedef struct LossTerm { /* the program's loss = sum of coef * num / den (den b
     double coef;
     Operand num, den;
     ProgramKind program;
+    DType dtype;        /* of a field */
+    int64_t count;      /* of a field: elements of one sample */
     bool report, field; /* field: a batched value written per sample */
 } LossTerm;
 
@@ -98,7 +100,8 @@ typedef struct Plan {
     int64_t grain_rows; /* rows of tokens whose sums are formed together */
     bool below_grain;   /* a micro-batch is no whole number of grains: splitting differently changes
                            last bits */
-    VEC(Buffer) buffer;
+    VEC(Buffer) buffer; /* persistent ones first */
+    int n_persistent;
     VEC(Step) step;
     VEC(Kernel *) kernel;
     VEC(LossTerm) term;
@@ -127,6 +130,7 @@ typedef struct PlanOptions {
  */
 Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *no_fit);
 
+uint64_t plan_hash(const Plan *p);
 void plan_json(StrBuf *s, const Plan *p);  /* plan.json, whole */
 void plan_print(StrBuf *s, const Plan *p); /* for people: --emit=plan */
 

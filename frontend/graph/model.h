@@ -97,6 +97,14 @@ typedef struct Report {
     Span at;
 } Report;
 
+/* One average of the loss: the loss is the sum of coef * num / den, 0 for an average whose den is 0.
+ * In the evaluation graph num and den are accumulators (or, of unbatched values, complete). In the
+ * training graph den is complete in PHASE_MID, or a CONST where the weight is a number. */
+typedef struct LossAverage {
+    double coef;
+    Node *num, *den;
+} LossAverage;
+
 typedef struct Program {
     Graph *graph;
     Node *loss; /* forward result: one float scalar */
@@ -104,7 +112,8 @@ typedef struct Program {
     Node *
         logits; /* what cross_entropy was given first ([T, V] or [V]), for sampling; NULL if none */
     /* filled by training_graph() / evaluation_graph() */
-    Node *loss_value; /* the loss, complete: POST */
+    VEC(LossAverage) term; /* what the loss is made of */
+    Node *loss_value; /* the loss, complete: POST (evaluation: after all its rounds) */
     Node *grad_norm;  /* before clipping: POST; NULL without gradients */
     VEC(Node *) root; /* everything that must run, effects included, in order */
 } Program;

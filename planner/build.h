@@ -1,0 +1,149 @@
+/* build.h - the planner's working data while one program becomes steps. Private to planner/.
+ *
+ * An Item is a node as the planner sees it: planner-made items (copies, pieces of a concatenation)
+ * stand beside those of the graph, which is never changed. A Layout says where a value lies: which
+ * item's storage, from where, with which strides; views compose layouts and cost nothing. A Group
+ * is what becomes one kernel. */
+#ifndef BM_BUILD_H
+#define BM_BUILD_H
+
+#include "planner/plan.h"
+
+typedef struct Item Item;
+typedef struct Group Group;
+
+typedef enum ItemClass {
+    IC_LEAF,    /* storage that exists before the program runs */
+    IC_VIRTUAL, /* CONST, IOTA, SAMPLE_INDEX: computed where used */
+    IC_VIEW,    /* another item's storage */
+    IC_JOIN,    /* a concatenation: storage its pieces are written to */
+    IC_FUSE,    /* elementwise, reductions: grouped into kernels */
+    IC_HEAVY,   /* a kernel of its own */
+    IC_PART,    /* a further result of a heavy item */
+} ItemClass;
+
+typedef struct Layout {
+    Item *root;
+    int64_t offset; /* elements */
+    int64_t batch, stride[BM_DIMS];
+} Layout;
+
+struct Item {
+    int id; /* position in the order of the program */
+    const Node *node;
+    Op op;
+    Attr attr;
+    Type type;
+    Item **in;
+    int n_in;
+    Phase phase;
+    ItemClass cls;
+    Layout place;
+    Item *join; /* its storage is a piece of this concatenation */
+    int join_axis;
+    int64_t join_at;
+    Item *dest; /* ASSIGN and pieces: writes into this item's storage, at `place` */
+    Group *group;
+    int depth;   /* groups on the longest path to its value */
+    bool stored; /* read from memory by somebody, or a result */
+    bool backward, recompute;
+    int value;  /* while its kernel is built: its instruction */
+    int buffer; /* of a root; -1: none yet */
+    VEC(Item *) part;
+};
+
+typedef VEC(Item *) ItemList;
+
+struct Group {
+    int id, depth;
+    Phase phase;
+    ItemList item;
+    bool batched, reduces, colsum;
+    bool set;             /* dims are set: a fused group */
+    int64_t dim[BM_DIMS]; /* the domain, axes aligned to the right */
+    uint32_t inner;       /* axes of the row; 0: not decided */
+    ItemList reads;       /* items whose storage it loads */
+    int key;              /* place in the order asked for: its last item */
+    int waits;            /* scheduling: groups not done yet */
+    VEC(Group *) next;
+};
+
+typedef VEC(Group *) GroupList;
+
+typedef struct Build {
+    Arena *a;
+    const Model *m;
+    const Program *prog;
+    ProgramKind kind;
+    Plan *plan;
+    bool fuse;
+    int64_t nb; /* samples of the micro-batch */
+    int64_t rounds;
+    ItemList item;
+    Item **of_node; /* by node id */
+    GroupList group, order;
+    Map *kernels;           /* of the plan: hash text -> Kernel */
+    const Item *result[64]; /* what the host reads: kept to the program's end */
+    int n_result;
+    Diag *d;
+} Build;
+
+/* items.c: nodes reachable from the roots as items, in order, with what is made of them here. */
+void items_make(Build *b);
+Item *item_new(Build *b, const Node *n, Op op, const Type *t, int n_in);
+Item *item_of(const Build *b, const Node *n);
+
+/* place.c: storage and strides of every item. */
+void places_assign(Build *b);
+bool place_reshape(const Layout *p, const Type *from, const Type *to, Layout *out);
+Layout place_of_join(const Item *join, int axis, int64_t at, const Type *t);
+Layout place_contiguous(Item *root, const Type *t);
+bool is_contiguous(const Item *i);
+
+/* group.c: items into groups, groups into order. */
+void groups_make(Build *b);
+Item *through_views(Item *i); /* the item whose value `i` is when the view keeps every element's
+                                 (right-aligned) index */
+
+/* fused.c, heavy.c: a group as steps: its kernel and operands. */
+void group_step(Build *b, Group *g);
+void heavy_step(Build *b, Item *i);
+
+/* steps.c */
+Operand operand(Build *b, Item *root, int64_t element);
+const Kernel *kernel_intern(Build *b, const Kernel *k, const char *stem);
+void step_add(Build *b, const Item *from, Phase phase, const Kernel *k, const Operand *arg,
+              const char *what);
+void fold_step(Build *b, const Item *from, Phase phase, Operand partial, Operand acc, int64_t cols,
+               int64_t rows, int64_t chunk);
+
+/* grain.c: how sums over tokens are cut, as a function of the model alone. */
+typedef struct Grain {
+    int64_t rows;    /* of one piece */
+    int64_t samples; /* 0: pieces divide a sample; s: a piece is s whole samples */
+} Grain;
+Grain grain_of(int64_t rows_per_sample, int64_t batch, int64_t least, int64_t most);
+Grain grain_gemm(int64_t rows_per_sample, int64_t batch);
+Grain grain_chunk(int64_t rows_per_sample, int64_t batch);
+
+/* buffers.c: storage of roots, lifetimes, offsets. */
+int buffer_of(Build *b, Item *root);
+int buffer_temp(Build *b, const char *path, DType t, int64_t bytes, bool batched);
+void buffers_persistent(Build *b);
+void lifetimes(Plan *p);
+void keep_to_end(Plan *p, int buffer, ProgramKind kind);
+bool offsets_assign(Plan *p);
+
+static inline int64_t aligned_dim(const Type *t,
+                                  int axis) /* axes aligned to the right of BM_DIMS */
+{
+    int i = axis - (BM_DIMS - t->ndim);
+    return i < 0 ? 1 : t->dim[i];
+}
+static inline int64_t aligned_stride(const Type *t, const int64_t *stride, int axis)
+{
+    int i = axis - (BM_DIMS - t->ndim);
+    return i < 0 || t->dim[i] == 1 ? 0 : stride[i];
+}
+
+#endif

@@ -1,0 +1,471 @@
+/* group.c - which items become one kernel, and in which order the kernels run.
+ *
+ * Greedy, in order: an item joins the deepest group that makes one of its operands (or reads what
+ * it reads) when the domains agree and no other operand can depend on that group. `depth` - groups
+ * on the longest path - decides the latter: whatever depends on a group is deeper than it. A pure
+ * function of the items: the same graph gives the same kernels. */
+#include "planner/build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ITEMS = 96, MOST_READS = 14 };
+
+static bool aligned_same(const Type *a, const Type *b)
+{
+    for (int k = 0; k < BM_DIMS; k++)
+        if (aligned_dim(a, k) != aligned_dim(b, k))
+            return false;
+    return true;
+}
+
+Item *through_views(Item *i)
+{
+    while (i->cls == IC_VIEW && (i->op == OP_BROADCAST || i->op == OP_DETACH ||
+                                 (i->op == OP_RESHAPE && aligned_same(&i->type, &i->in[0]->type))))
+        i = i->in[0];
+    return i;
+}
+
+/* The shape an item is computed over: its operand's when it reduces, or copies to another shape. */
+static const Type *over(const Item *i)
+{
+    switch (i->op) {
+    case OP_SUM:
+    case OP_MAX_OF:
+    case OP_ARGMAX:
+    case OP_BATCH_SUM:
+    case OP_RESHAPE:
+        return &i->in[0]->type;
+    case OP_ASSIGN:
+        return &i->in[1]->type;
+    default:
+        return &i->type;
+    }
+}
+
+static bool reduces(const Item *i)
+{
+    return i->op == OP_SUM || i->op == OP_MAX_OF || i->op == OP_ARGMAX;
+}
+
+/* Axes (aligned right) an item fixes as the row's: what it reduces, or what a sum over the batch
+ * keeps. */
+static uint32_t axes_of_row(const Item *i)
+{
+    const Type *t = over(i);
+    uint32_t row = 0;
+    for (int k = 0; k < t->ndim; k++) {
+        bool in_set = i->attr.reduce.axes >> k & 1;
+        if (t->dim[k] > 1 && (i->op == OP_BATCH_SUM ? !in_set : in_set))
+            row |= 1u << (k + BM_DIMS - t->ndim);
+    }
+    return row;
+}
+
+/* Lies every operand and result in `t`-shaped memory so that the axes `row` are one run? */
+static bool one_run(const Type *t, const int64_t *stride, uint32_t row)
+{
+    int64_t run = -1;
+    for (int k = BM_DIMS - 1; k >= 0; k--) {
+        if (!(row >> k & 1))
+            continue;
+        int64_t s = aligned_stride(t, stride, k), n = aligned_dim(t, k);
+        if (n == 1)
+            continue;
+        if (run >= 0 && s != run)
+            return false;
+        run = s * n;
+    }
+    return true;
+}
+
+static bool rows_are_runs(const Item *i, uint32_t row)
+{
+    if (__builtin_popcount(row) < 2)
+        return true;
+    if (i->op == OP_GATHER || i->op == OP_PICK || i->op == OP_RANDOM)
+        return false;
+    for (int k = 0; k < i->n_in; k++)
+        if (!one_run(&i->in[k]->type, i->in[k]->place.stride, row))
+            return false;
+    /* a broadcast operand (size 1 on some axes of the row, full on others) breaks the run as well
+     */
+    for (int k = 0; k < i->n_in; k++) {
+        int wide = 0, all = 0;
+        for (int x = 0; x < BM_DIMS; x++)
+            if (row >> x & 1) {
+                all += aligned_dim(over(i), x) > 1;
+                wide += aligned_dim(&i->in[k]->type, x) > 1;
+            }
+        if (wide && wide != all)
+            return false;
+    }
+    return reduces(i) || i->op == OP_BATCH_SUM || one_run(&i->type, i->place.stride, row);
+}
+
+/* Would the group's domain, widened to hold the item, still be one? On success *dim, *inner are the
+ * new ones. */
+static bool domain_fits(const Group *g, const Item *i, int64_t *dim, uint32_t *inner)
+{
+    const Type *t = over(i);
+    uint32_t differ = 0, narrow = 0;
+    for (int k = 0; k < BM_DIMS; k++) {
+        int64_t n = aligned_dim(t, k);
+        dim[k] = g->dim[k];
+        if (n == dim[k])
+            continue;
+        if (n != 1 && dim[k] != 1)
+            return false;
+        differ |= 1u << k;
+        if (n == 1)
+            narrow |= 1u << k;
+        else
+            dim[k] = n;
+    }
+    if (narrow && narrow != differ)
+        return false; /* wider here and narrower there */
+    *inner = g->inner;
+    if (differ) {
+        if (!*inner)
+            *inner = differ;
+        /* narrower items are row values: narrow in all of the row, or the row grows from all-narrow
+         */
+        for (int k = 0; k < BM_DIMS; k++) {
+            bool in_row = *inner >> k & 1, d = differ >> k & 1;
+            if (d && !in_row)
+                return false;
+            if (in_row && !d && dim[k] > 1)
+                return false;
+        }
+    }
+    if (reduces(i) || i->op == OP_BATCH_SUM) {
+        uint32_t row = axes_of_row(i);
+        bool row_value =
+            i->op == OP_BATCH_SUM && row == 0 && *inner; /* a row value summed to a scalar */
+        if (row_value) {
+            for (int k = 0; k < BM_DIMS; k++)
+                if ((*inner >> k & 1) && aligned_dim(t, k) > 1)
+                    return false;
+        } else if (*inner && row != *inner) {
+            return false;
+        } else if (!*inner) {
+            *inner = row;
+        }
+        if (i->op == OP_BATCH_SUM && !row && !*inner && differ)
+            return false;
+    }
+    return true;
+}
+
+static int depth_of(Item *i)
+{
+    return i->group ? i->group->depth : i->depth;
+}
+
+/* The group that makes the value of `x` in memory or registers; NULL for leaves and virtual items.
+ */
+static bool reads_storage_of(const Item *x, const Group *g)
+{
+    if (x->group)
+        return x->group == g;
+    for (int k = 0; k < x->n_in; k++)
+        if (reads_storage_of(x->in[k], g))
+            return true;
+    return false;
+}
+
+static bool operands_allow(const Item *i, const Group *g)
+{
+    for (int k = 0; k < i->n_in; k++) {
+        if (i->op == OP_ASSIGN && k == 0)
+            continue;
+        Item *x = i->in[k], *base = through_views(x);
+        bool inside = base->group == g && base->op != OP_RESHAPE && base->op != OP_BATCH_SUM;
+        if ((i->op == OP_GATHER || i->op == OP_PICK) && inside)
+            return false;
+        if (inside) {
+            if (x->type.batched != base->type.batched)
+                return false;
+            continue;
+        }
+        if (reads_storage_of(x, g) || depth_of(x) >= g->depth)
+            return false;
+    }
+    return true;
+}
+
+/* Readers of a parameter that is written must come before, or be in the same kernel. */
+static bool readers_allow(const Build *b, const Item *i, const Group *g)
+{
+    if (i->op != OP_ASSIGN)
+        return true;
+    const Item *leaf = i->in[0];
+    for (int k = 0; k < b->group.n; k++) {
+        const Group *r = b->group.v[k];
+        if (r == g || r->phase != i->phase)
+            continue;
+        for (int j = 0; j < r->reads.n; j++)
+            if (r->reads.v[j]->place.root == leaf && r->depth >= g->depth)
+                return false;
+    }
+    return true;
+}
+
+static int count_reads(const Group *g, const Item *i)
+{
+    int n = g->reads.n;
+    for (int k = 0; k < i->n_in; k++)
+        n += through_views(i->in[k])->group != g;
+    return n;
+}
+
+static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim, uint32_t *inner)
+{
+    if (!g->set || g->phase != i->phase || g->item.n >= MOST_ITEMS ||
+        count_reads(g, i) > MOST_READS)
+        return false;
+    if (g->batched != over(i)->batched || g->item.v[0]->recompute != i->recompute)
+        return false;
+    if (!domain_fits(g, i, dim, inner) || !operands_allow(i, g) || !readers_allow(b, i, g))
+        return false;
+    if (*inner != g->inner || memcmp(dim, g->dim, sizeof g->dim) != 0)
+        for (int k = 0; k < g->item.n; k++)
+            if (!rows_are_runs(g->item.v[k], *inner))
+                return false;
+    return rows_are_runs(i, *inner);
+}
+
+static void add_reads(Build *b, Group *g, Item *i)
+{
+    for (int k = 0; k < i->n_in; k++) {
+        Item *x = i->in[k];
+        if (through_views(x)->group == g || (i->op == OP_ASSIGN && k == 0))
+            continue;
+        bool known = x->place.root->cls == IC_VIRTUAL;
+        for (int j = 0; j < g->reads.n; j++)
+            known = known || g->reads.v[j] == x;
+        if (!known)
+            vec_push(b->a, &g->reads, x);
+    }
+}
+
+static Group *group_new(Build *b, const Item *i)
+{
+    Group *g = arena_make(b->a, Group);
+    g->id = b->group.n;
+    g->phase = i->phase;
+    vec_push(b->a, &b->group, g);
+    return g;
+}
+
+static int operand_depth(const Item *i)
+{
+    int depth = 0;
+    for (int k = 0; k < i->n_in; k++)
+        if (depth_of(i->in[k]) > depth)
+            depth = depth_of(i->in[k]);
+    return depth;
+}
+
+static void put_in(Build *b, Group *g, Item *i)
+{
+    add_reads(b, g, i);
+    vec_push(b->a, &g->item, i);
+    i->group = g;
+    g->reduces = g->reduces || reduces(i);
+    g->colsum = g->colsum || i->op == OP_BATCH_SUM;
+    g->key = i->id;
+}
+
+static void own_group(Build *b, Item *i)
+{
+    Group *g = group_new(b, i);
+    g->depth = operand_depth(i) + 1;
+    for (int k = 0; k < b->group.n && i->op == OP_ASSIGN;
+         k++) /* deeper than every reader of what it writes */
+        for (int j = 0; j < b->group.v[k]->reads.n; j++)
+            if (b->group.v[k]->reads.v[j]->place.root == i->in[0] &&
+                b->group.v[k]->depth >= g->depth)
+                g->depth = b->group.v[k]->depth + 1;
+    if (i->cls == IC_FUSE) {
+        const Type *t = over(i);
+        g->set = true;
+        g->batched = t->batched;
+        for (int k = 0; k < BM_DIMS; k++)
+            g->dim[k] = aligned_dim(t, k);
+        if (reduces(i) || i->op == OP_BATCH_SUM)
+            g->inner = axes_of_row(i);
+    }
+    put_in(b, g, i);
+}
+
+/* Groups worth asking: makers of the operands, then other readers of the same values, deepest
+ * first. */
+static int candidates(Build *b, const Item *i, Group *out[], int most)
+{
+    int n = 0;
+    for (int k = 0; k < i->n_in && n < most; k++) {
+        Group *g = through_views(i->in[k])->group;
+        if (g && g->set)
+            out[n++] = g;
+    }
+    for (int back = b->group.n - 1; back >= 0 && back >= b->group.n - 12 && n < most; back--) {
+        Group *g = b->group.v[back];
+        bool shares = false;
+        for (int k = 0; k < i->n_in && g->set; k++)
+            for (int j = 0; j < g->reads.n; j++)
+                shares = shares || (g->reads.v[j] == i->in[k] && type_count(&i->in[k]->type) > 1);
+        if (shares)
+            out[n++] = g;
+    }
+    for (int x = 1; x < n; x++)
+        for (int y = x; y > 0 && out[y]->depth > out[y - 1]->depth; y--) {
+            Group *t = out[y];
+            out[y] = out[y - 1];
+            out[y - 1] = t;
+        }
+    return n;
+}
+
+/* Sums over the batch with many columns are kernels over columns: no partials, no fold. */
+static bool by_columns(const Item *i)
+{
+    if (i->op != OP_BATCH_SUM || i->attr.reduce.axes)
+        return false;
+    return type_count(&i->in[0]->type) > 4096;
+}
+
+static void place_item(Build *b, Item *i)
+{
+    if (i->cls == IC_FUSE && by_columns(i))
+        i->cls = IC_HEAVY;
+    if (i->cls == IC_HEAVY) {
+        own_group(b, i);
+        return;
+    }
+    if (i->cls != IC_FUSE) {
+        i->depth = operand_depth(i);
+        return;
+    }
+    Group *ask[16];
+    int n = b->fuse ? candidates(b, i, ask, countof(ask)) : 0;
+    for (int k = 0; k < n; k++) {
+        int64_t dim[BM_DIMS];
+        uint32_t inner;
+        if (!can_join(b, ask[k], i, dim, &inner))
+            continue;
+        memcpy(ask[k]->dim, dim, sizeof dim);
+        ask[k]->inner = inner;
+        put_in(b, ask[k], i);
+        return;
+    }
+    own_group(b, i);
+}
+
+/* ---- order ---- */
+
+static void after(Build *b, Group *first, Group *then)
+{
+    if (first == then || first->phase != then->phase)
+        return;
+    vec_push(b->a, &first->next, then);
+    then->waits++;
+}
+
+static void wait_for(Build *b, Group *g, Item *x)
+{
+    if (x->group) {
+        after(b, x->group, g);
+        return;
+    }
+    for (int k = 0; k < x->n_in; k++)
+        wait_for(b, g, x->in[k]);
+}
+
+static void link_groups(Build *b)
+{
+    for (int k = 0; k < b->group.n; k++) {
+        Group *g = b->group.v[k];
+        for (int j = 0; j < g->item.n; j++)
+            for (int x = 0; x < g->item.v[j]->n_in; x++)
+                wait_for(b, g, g->item.v[j]->in[x]);
+    }
+    /* a parameter is written after everybody of the phase has read it */
+    for (int k = 0; k < b->item.n; k++) {
+        Item *w = b->item.v[k];
+        if (w->op != OP_ASSIGN)
+            continue;
+        for (int j = 0; j < b->group.n; j++)
+            for (int x = 0; x < b->group.v[j]->reads.n; x++)
+                if (b->group.v[j]->reads.v[x]->place.root == w->in[0])
+                    after(b, b->group.v[j], w->group);
+    }
+}
+
+static void heap_push(Group **heap, int *n, Group *g)
+{
+    int i = (*n)++;
+    heap[i] = g;
+    for (; i > 0 && heap[i]->key < heap[(i - 1) / 2]->key; i = (i - 1) / 2) {
+        Group *t = heap[i];
+        heap[i] = heap[(i - 1) / 2];
+        heap[(i - 1) / 2] = t;
+    }
+}
+
+static Group *heap_pop(Group **heap, int *n)
+{
+    Group *top = heap[0];
+    heap[0] = heap[--*n];
+    for (int i = 0;;) {
+        int c = 2 * i + 1;
+        if (c >= *n)
+            break;
+        if (c + 1 < *n && heap[c + 1]->key < heap[c]->key)
+            c++;
+        if (heap[i]->key <= heap[c]->key)
+            break;
+        Group *t = heap[i];
+        heap[i] = heap[c];
+        heap[c] = t;
+        i = c;
+    }
+    return top;
+}
+
+/* Each phase in order; within it the group whose last item comes first in the graph, among those
+ * that can run. */
+static void order_groups(Build *b)
+{
+    Group **heap = arena_array(b->a, Group *, b->group.n + 1);
+    for (int p = 0; p < N_PHASES; p++) {
+        int n = 0, in_phase = 0, done = 0;
+        for (int k = 0; k < b->group.n; k++) {
+            Group *g = b->group.v[k];
+            if ((int)g->phase != p)
+                continue;
+            in_phase++;
+            if (!g->waits)
+                heap_push(heap, &n, g);
+        }
+        while (n) {
+            Group *g = heap_pop(heap, &n);
+            vec_push(b->a, &b->order, g);
+            done++;
+            for (int k = 0; k < g->next.n; k++)
+                if (--g->next.v[k]->waits == 0)
+                    heap_push(heap, &n, g->next.v[k]);
+        }
+        if (done != in_phase)
+            BUG("the groups of phase %d wait for each other (%d of %d ordered)", p, done, in_phase);
+    }
+}
+
+void groups_make(Build *b)
+{
+    for (int k = 0; k < b->item.n; k++)
+        place_item(b, b->item.v[k]);
+    link_groups(b);
+    order_groups(b);
+}

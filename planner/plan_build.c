@@ -1,0 +1,315 @@
+/* plan_build.c - the planner: items, storage, groups, steps, lifetimes, offsets, for each program
+ * of a model.
+ *
+ * The micro-batch is the largest that fits `memory`, tried from the whole batch down; each try is a
+ * plan of its own. */
+#include "planner/build.h"
+
+#include <string.h>
+
+static void want(Build *b, const Node *n)
+{
+    if (n && n->op != OP_CONST)
+        b->result[b->n_result++] = item_of(b, n);
+}
+
+/* ---- which values are read from memory ---- */
+
+static void mark_stored(Item *x)
+{
+    x = through_views(x);
+    if (x->stored)
+        return;
+    switch (x->cls) {
+    case IC_VIEW:
+        mark_stored(x->in[0]);
+        break;
+    case IC_JOIN:
+        x->stored = true;
+        for (int k = 0; k < x->n_in; k++)
+            mark_stored(x->in[k]);
+        break;
+    case IC_LEAF:
+    case IC_VIRTUAL:
+        break;
+    case IC_FUSE:
+    case IC_HEAVY:
+    case IC_PART:
+        x->stored = true;
+        break;
+    }
+}
+
+static void mark_all_stored(Build *b)
+{
+    for (int k = 0; k < b->item.n; k++) {
+        Item *i = b->item.v[k];
+        if (i->join)
+            i->stored = true;
+        if (!i->group)
+            continue;
+        for (int j = 0; j < i->n_in; j++) {
+            if (i->op == OP_ASSIGN && j == 0)
+                continue;
+            if (through_views(i->in[j])->group != i->group || i->cls == IC_HEAVY)
+                mark_stored(i->in[j]);
+        }
+    }
+    for (int k = 0; k < b->n_result; k++)
+        mark_stored((Item *)b->result[k]);
+}
+
+/* ---- one program ---- */
+
+static Operand operand_of(Build *b, const Node *n)
+{
+    if (!n)
+        return (Operand){-1, 0};
+    Item *i = item_of(b, n);
+    return operand(b, i->place.root, i->place.offset);
+}
+
+static void add_term(Build *b, const char *name, double coef, const Node *num, const Node *den,
+                     bool report, bool field)
+{
+    LossTerm t = {.name = name, .coef = coef, .program = b->kind, .report = report, .field = field};
+    t.num = operand_of(b, num);
+    if (den && den->op == OP_CONST) { /* the weight is a number */
+        t.coef = den->attr.constant.value != 0 ? coef / den->attr.constant.value : 0;
+        den = NULL;
+    }
+    t.den = operand_of(b, den);
+    if (field) {
+        const Type *f = &num->type;
+        t.dtype = f->dtype;
+        t.count = type_count(f);
+    }
+    vec_push(b->a, &b->plan->term, t);
+    if (t.num.buffer >= 0)
+        keep_to_end(b->plan, t.num.buffer, b->kind);
+    if (t.den.buffer >= 0)
+        keep_to_end(b->plan, t.den.buffer, b->kind);
+}
+
+static void want_results(Build *b)
+{
+    const Program *g = b->prog;
+    if (b->kind == PROGRAM_SAMPLE) {
+        want(b, g->logits);
+        return;
+    }
+    if (b->kind == PROGRAM_TRAIN) {
+        want(b, g->loss_value);
+        want(b, g->grad_norm);
+    }
+    for (int k = 0; k < g->term.n && b->kind == PROGRAM_EVAL; k++) {
+        want(b, g->term.v[k].num);
+        want(b, g->term.v[k].den);
+    }
+    for (int k = 0; k < g->report.n; k++) {
+        const Report *r = &g->report.v[k];
+        want(b, r->num ? r->num : r->value);
+        want(b, r->den);
+    }
+}
+
+static void name_results(Build *b)
+{
+    const Program *g = b->prog;
+    ProgramPlan *p = &b->plan->program[b->kind];
+    p->norm = p->logits = (Operand){-1, 0};
+    if (b->kind == PROGRAM_SAMPLE) {
+        p->logits = operand_of(b, g->logits);
+        keep_to_end(b->plan, p->logits.buffer, b->kind);
+        return;
+    }
+    if (b->kind == PROGRAM_TRAIN) {
+        add_term(b, "loss", 1, g->loss_value, NULL, false, false);
+        p->norm = operand_of(b, g->grad_norm);
+        if (g->grad_norm)
+            keep_to_end(b->plan, p->norm.buffer, b->kind);
+    }
+    for (int k = 0; k < g->term.n && b->kind == PROGRAM_EVAL; k++)
+        add_term(b, "loss", g->term.v[k].coef, g->term.v[k].num, g->term.v[k].den, false, false);
+    for (int k = 0; k < g->report.n; k++) {
+        const Report *r = &g->report.v[k];
+        add_term(b, r->name, 1, r->num ? r->num : r->value, r->den, true, !r->num);
+    }
+}
+
+static void program_plan(Build *b)
+{
+    ProgramPlan *p = &b->plan->program[b->kind];
+    p->present = true;
+    p->micro_batch = b->nb;
+    p->rounds = b->rounds;
+    items_make(b);
+    places_assign(b);
+    groups_make(b);
+    want_results(b);
+    mark_all_stored(b);
+    for (int k = 0; k < b->order.n; k++)
+        group_step(b, b->order.v[k]);
+    name_results(b);
+}
+
+/* Sampling is the evaluation graph up to the logits, for one sample. */
+static Program *sample_program(Arena *a, const Program *eval)
+{
+    Program *s = arena_make(a, Program);
+    s->graph = eval->graph;
+    s->logits = eval->logits;
+    vec_push(a, &s->root, eval->logits);
+    return s;
+}
+
+static void add_program(Plan *p, Map *kernels, const Model *m, const PlanOptions *o,
+                        ProgramKind kind, const Program *prog, int64_t nb, int64_t rounds, Diag *d)
+{
+    Build b = {.a = p->arena,
+               .m = m,
+               .prog = prog,
+               .kind = kind,
+               .plan = p,
+               .fuse = !o->no_fuse,
+               .nb = nb};
+    b.rounds = rounds;
+    b.kernels = kernels;
+    b.d = d;
+    if (!p->n_persistent)
+        buffers_persistent(&b);
+    program_plan(&b);
+}
+
+static void count_totals(Plan *p)
+{
+    for (int k = 0; k < p->step.n; k++) {
+        const Step *s = &p->step.v[k];
+        if (s->program != PROGRAM_TRAIN)
+            continue;
+        int64_t times = s->kernel->batched ? p->micro_batch : 1;
+        if (s->phase == PHASE_WEIGHT || s->phase == PHASE_ROUND)
+            times *= p->rounds;
+        p->flops += s->kernel->flops * times;
+        p->step_bytes += s->kernel->bytes * times;
+    }
+}
+
+/* A buffer of the forward pass that the backward reads is saved; the rest is gone sooner. */
+static void set_roles(Plan *p)
+{
+    bool *forward = arena_array(p->arena, bool, p->buffer.n);
+    for (int k = 0; k < p->step.n; k++) {
+        const Step *s = &p->step.v[k];
+        for (int j = 0; j < s->kernel->n_arg; j++) {
+            Buffer *x = &p->buffer.v[s->arg[j].buffer];
+            if (s->kernel->arg_written[j] && !s->backward)
+                forward[x->id] = true;
+            else if (s->backward && forward[x->id] && x->role == ROLE_TEMP)
+                x->role = ROLE_SAVED;
+        }
+    }
+}
+
+static Plan *plan_try(Arena *a, const Model *m, const PlanOptions *o, int64_t nb, int64_t batch,
+                      Diag *d)
+{
+    Plan *p = arena_make(a, Plan);
+    p->arena = a;
+    p->model = m;
+    p->instance = m->train.graph->instance.v;
+    p->n_instance = m->train.graph->instance.n;
+    p->ranks = 1;
+    p->micro_batch = nb;
+    p->rounds = batch / nb;
+    p->batch = batch;
+    p->fused = !o->no_fuse;
+    p->memory = o->memory;
+    Map *kernels = map_new(a);
+    add_program(p, kernels, m, o, PROGRAM_TRAIN, &m->train, nb, p->rounds, d);
+    add_program(p, kernels, m, o, PROGRAM_EVAL, &m->eval, nb, 0, d);
+    if (m->eval.logits && m->eval.logits->type.batched)
+        add_program(p, kernels, m, o, PROGRAM_SAMPLE, sample_program(a, &m->eval), 1, 1, d);
+    lifetimes(p);
+    set_roles(p);
+    offsets_assign(p);
+    count_totals(p);
+    p->hash = plan_hash(p);
+    return p;
+}
+
+/* ---- the micro-batch ---- */
+
+static void tell_no_fit(const Model *m, const Plan *least, int64_t memory, Diag *d)
+{
+    StrBuf need = strbuf_new(m->arena), have = strbuf_new(m->arena), kept = strbuf_new(m->arena);
+    strbuf_bytes(&need, least->arena_bytes);
+    strbuf_bytes(&have, memory);
+    strbuf_bytes(&kept, least->persistent_bytes);
+    Span at = m->plan.memory_at.file >= 0 && m->plan.memory == memory ? m->plan.memory_at : NO_SPAN;
+    diag_error(d, at, "no plan fits: the least found needs %s (%lld bytes), memory is %s",
+               need.text, (long long)least->arena_bytes, have.text);
+    diag_note(d, NO_SPAN, "parameters and optimizer state take %s; micro-batch %lld in %lld rounds",
+              kept.text, (long long)least->micro_batch, (long long)least->rounds);
+    diag_help(d, "give --memory %s or more, or make the model or its context smaller", need.text);
+}
+
+static bool divides(const Model *m, int64_t batch, int64_t micro, Diag *d)
+{
+    if (micro >= 1 && micro <= batch && batch % micro == 0)
+        return true;
+    int64_t below = micro < batch ? micro : batch, above = micro + 1;
+    while (below > 1 && batch % below)
+        below--;
+    while (above < batch && batch % above)
+        above++;
+    diag_error(d, m->plan.micro_at.file >= 0 ? m->plan.micro_at : m->batch_at,
+               "a batch of %lld cannot be split into micro-batches of %lld", (long long)batch,
+               (long long)micro);
+    diag_help(d, "micro-batches that divide it: %lld and %lld; or batch = %lld",
+              (long long)max64(below, 1), (long long)min64(above, batch),
+              (long long)round_up(batch, max64(micro, 1)));
+    return false;
+}
+
+static void remember(Plan *p, const Plan *t, const char *why)
+{
+    struct PlanTry *grown = arena_calloc(p->arena, (size_t)p->n_tried + 1, sizeof *grown);
+    if (p->n_tried)
+        memcpy(grown, p->tried, (size_t)p->n_tried * sizeof *grown);
+    grown[p->n_tried++] = (struct PlanTry){t->micro_batch, t->rounds, t->arena_bytes, why};
+    p->tried = grown;
+}
+
+Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *no_fit)
+{
+    int64_t batch = m->batch > 0 ? m->batch : 1;
+    int64_t memory = o->memory ? o->memory : m->plan.memory;
+    int64_t micro = o->micro_batch ? o->micro_batch : m->plan.micro_batch;
+    PlanOptions with = *o;
+    with.memory = memory;
+    *no_fit = false;
+    if (micro && !divides(m, batch, micro, d))
+        return NULL;
+    Plan *least = NULL, *tried = arena_make(a, Plan);
+    tried->arena = a;
+    for (int64_t nb = micro ? micro : batch; nb >= 1; nb--) {
+        if (batch % nb)
+            continue;
+        Plan *p = plan_try(a, m, &with, nb, batch, d);
+        if (!memory || p->arena_bytes <= memory) {
+            remember(tried, p, NULL);
+            p->tried = tried->tried;
+            p->n_tried = tried->n_tried;
+            return p;
+        }
+        remember(tried, p, "needs more than memory");
+        if (!least || p->arena_bytes < least->arena_bytes)
+            least = p;
+        if (micro)
+            break;
+    }
+    *no_fit = true;
+    tell_no_fit(m, least, memory, d);
+    return NULL;
+}
