@@ -93,6 +93,9 @@ void items_make(Build *b);
 Item *item_new(Build *b, const Node *n, Op op, const Type *t, int n_in);
 Item *item_of(const Build *b, const Node *n);
 
+/* recompute.c: cheap values the backward computes again. */
+void recompute_cheap(Build *b);
+
 /* place.c: storage and strides of every item. */
 void places_assign(Build *b);
 bool place_reshape(const Layout *p, const Type *from, const Type *to, Layout *out);

@@ -225,7 +225,7 @@ static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim
     if (!g->set || g->phase != i->phase || g->item.n >= MOST_ITEMS ||
         count_reads(g, i) > MOST_READS)
         return false;
-    if (g->batched != over(i)->batched || g->item.v[0]->recompute != i->recompute)
+    if (g->batched != over(i)->batched)
         return false;
     if (!domain_fits(g, i, dim, inner) || !operands_allow(i, g) || !readers_allow(b, i, g))
         return false;

@@ -308,6 +308,8 @@ static int64_t key_of(const Search *s, int x, char what)
     switch (what) {
     case 'W': /* how long it lives */
         return b->steps;
+    case 'Z': /* its size */
+        return b->size;
     case 'A': /* bytes x steps */
         return mul_ok(b->size, b->steps, &v) ? v : INT64_MAX;
     case 'T': /* the fullest section it is in */
@@ -658,7 +660,7 @@ static int64_t first_limit(const Pack *p)
 
 PackAnswer pack_search(Arena *scratch, const Pack *p, int64_t cap, int64_t *nodes, int64_t *offset)
 {
-    static const char *const preorder[] = {"WAT", "TAW", "TWA"};
+    static const char *const preorder[] = {"TWA", "TAW", "WAT", "ZWT"};
     Mark mark = arena_mark(scratch);
     Search *s = search_new(scratch, p, cap, nodes);
     Part root;

@@ -144,6 +144,7 @@ static void program_plan(Build *b)
     p->micro_batch = b->nb;
     p->rounds = b->rounds;
     items_make(b);
+    recompute_cheap(b);
     places_assign(b);
     groups_make(b);
     want_results(b);

@@ -60,6 +60,8 @@ static const Field term_field[] = {
     F("den", F_OPERAND, FileTerm, den),
     F("report", F_BOOL, FileTerm, report),
     F("field", F_BOOL, FileTerm, field),
+    F_WORDS("dtype", F_WORD_NULL, FileTerm, dtype, &dtype_words),
+    F("count", F_COUNT, FileTerm, count),
 };
 static const Field instance_field[] = {
     F("path", F_TEXT, FileInstance, path),

@@ -252,6 +252,11 @@ static void put_programs(Writer *w)
         key_operand(s, "den", t->den);
         key_bool(s, "report", t->report);
         key_bool(s, "field", t->field);
+        if (t->field)
+            key_text(s, "dtype", dtype_words.word[t->dtype]);
+        else
+            key_null(s, "dtype");
+        key_int(s, "count", t->count);
         strbuf_char(s, '}');
     }
     list_close(s, w->p->term.n);
