@@ -30,7 +30,7 @@ static inline void *vec_grow(Arena *a, void *old, int *cap, size_t size)
         die("a list of more than %d entries", had);
     *cap = had ? had * 2 : 4;
     void *v = arena_calloc(a, (size_t)*cap, size);
-    if (had)
+    if (old)
         memcpy(v, old, (size_t)had * size);
     return v;
 }
