@@ -1,0 +1,148 @@
+/* plan_read.h - plan.json as plain data: what `bmc inspect` and `bmc verify` work on.
+ *
+ * The reader is strict: every key must be there, none twice, no unknown ones, every word one we
+ * write, every number whole and in range, every id that of something. So users of a PlanFile may
+ * index without asking. Whether the plan is *right* is plan_file_verify()'s to say. */
+#ifndef BM_PLAN_READ_H
+#define BM_PLAN_READ_H
+
+#include "planner/words.h"
+
+enum { PLAN_FILE_VERSION = 1 };
+
+/* No byte count in a plan file is larger: sums over all its entries still fit 64 bits. */
+#define PLAN_MAX_BYTES ((int64_t)1 << 44)
+#define PLAN_MAX_COUNT ((int64_t)1 << 62) /* of operations */
+
+typedef struct Ints {
+    int *v;
+    int n;
+} Ints;
+typedef struct Sizes {
+    int64_t *v;
+    int n;
+} Sizes;
+
+typedef struct FileTotals {
+    int64_t arena_bytes, persistent_bytes, max_live_bytes, host_bytes;
+    int64_t step_ps, exposed_ps; /* -1: not predicted */
+    int64_t search_work, flops, step_bytes;
+} FileTotals;
+
+typedef struct FileBounds {
+    int64_t max_live, gap;
+    int at_step;
+    bool proved;
+} FileBounds;
+
+typedef struct FileOperand {
+    int buffer; /* -1: none */
+    int64_t offset;
+} FileOperand;
+
+typedef struct FileProgram {
+    int kind; /* ProgramKind */
+    int64_t micro_batch, rounds, region_samples;
+    int first[N_PHASES], count[N_PHASES];
+    FileOperand norm, logits;
+} FileProgram;
+
+typedef struct FileTerm {
+    const char *name;
+    int program;
+    double coef;
+    FileOperand num, den;
+    bool report, field;
+    int dtype; /* of a field; else -1 */
+    int64_t count;
+} FileTerm;
+
+typedef struct FileInstance {
+    const char *path, *block;
+    int parent, unit;
+} FileInstance;
+
+typedef struct FileInit {
+    int kind;
+    double a, b;
+    const char *file; /* NULL: none */
+} FileInit;
+
+typedef struct FileParam {
+    const char *path;
+    Sizes shape;
+    int dtype;
+    int64_t bytes;
+    FileInit init;
+    int optimizer; /* OptKind; -1: not trained */
+    bool buffer, frozen;
+    int id; /* of its buffer; -1: the plan has no use for it */
+} FileParam;
+
+typedef struct FileState {
+    int param, id;
+    const char *kind;
+} FileState;
+
+typedef struct FileKernel {
+    const char *name, *what;
+    int kind; /* StepKind */
+    bool batched;
+    int64_t units, flops, bytes;
+} FileKernel;
+
+typedef struct FileBuffer {
+    int id, role, dtype, program, region; /* program -1: persistent */
+    const char *path;
+    int64_t bytes, offset, sample_bytes;
+    int first, last;
+    bool persistent, batched;
+} FileBuffer;
+
+typedef struct FileStep {
+    int id, stream, kind, program, phase, kernel, instance, region;
+    const char *path, *what, *at; /* at: "gpt.bm:12:9" or NULL */
+    Ints reads, writes, waits, args;
+    Sizes offsets;
+    bool backward, recompute, accumulates;
+    int64_t flops, bytes;
+} FileStep;
+
+typedef struct FileTry {
+    int64_t micro_batch, rounds, arena_bytes;
+    const char *why; /* NULL: the one chosen */
+} FileTry;
+
+typedef struct FileComm {
+    const char *kind;
+    int64_t bytes;
+} FileComm;
+
+typedef struct PlanFile {
+    Arena *arena;
+    const char *name; /* the file, as given */
+    const char *hash, *model, *file, *cost_model;
+    int64_t ranks, micro_batch, rounds, batch, grain_rows, memory; /* memory -1: no limit */
+    bool below_grain, fused;
+    FileTotals totals;
+    FileBounds bounds;
+    int program_of[N_PROGRAMS]; /* index into program, or -1 */
+    int n_program, n_term, n_instance, n_param, n_state, n_kernel, n_buffer, n_step, n_try, n_comm;
+    FileProgram *program;
+    FileTerm *term;
+    FileInstance *instance;
+    FileParam *param;
+    FileState *state;
+    FileKernel *kernel;
+    FileBuffer *buffer;
+    FileStep *step;
+    FileTry *tried;
+    FileComm *comm;
+} PlanFile;
+
+/* NULL: reported. `name` is only for messages. */
+PlanFile *plan_read_text(Arena *a, const char *name, const char *text, size_t n, Diag *d);
+/* A plan.json, or a folder that holds one. */
+PlanFile *plan_read(Arena *a, const char *path, Diag *d);
+
+#endif

@@ -1,0 +1,46 @@
+/* words.h - the words of plan.json for our enums: written by plan_json.c, read by plan_read.c. */
+#ifndef BM_PLANNER_WORDS_H
+#define BM_PLANNER_WORDS_H
+
+#include "planner/plan.h"
+
+typedef struct Words {
+    const char *const *word; /* by enumerator */
+    int n;
+} Words;
+
+extern const Words role_words;    /* BufferRole: "param" "state" ... */
+extern const Words phase_words;   /* Phase: "pre" "weight" ... */
+extern const Words program_words; /* ProgramKind: "train" "eval" "sample" */
+extern const Words dtype_words;   /* DType: "f32" "i32" "bool"; DT_ERROR has none */
+extern const Words init_words;    /* InitKind */
+extern const Words opt_words;     /* OptKind */
+extern const Words host_words;    /* HostKind */
+extern const Words kind_words;    /* what a step's kernel is: StepKind */
+extern const Words stream_words;  /* where it runs; one rank on the CPU has one stream */
+
+typedef enum StepKind {
+    KIND_MAP,    /* elementwise */
+    KIND_ROW,    /* rows with reductions */
+    KIND_COLUMN, /* sums over rows, as partials */
+    KIND_FOLD,   /* partials into an accumulator */
+    KIND_BATCH,  /* samples into an accumulator */
+    KIND_SCATTER,
+    KIND_ATTENTION,
+    KIND_ATTENTION_GRAD,
+    KIND_CUMSUM,
+    KIND_TOP_K,
+    KIND_GEMM,
+    KIND_SUM_SQUARES,
+    N_STEP_KINDS
+} StepKind;
+
+StepKind step_kind(const Kernel *k);
+/* Reads an argument beyond what it writes there itself: inputs, accumulators, updates in place. */
+bool kernel_reads(const Kernel *k, int arg);
+/* Adds to what the argument held, or overwrites it when `first` is set. */
+bool kernel_accumulates(const Kernel *k, int arg);
+
+int word_find(Words w, const char *text); /* -1: none of them */
+
+#endif
