@@ -86,6 +86,7 @@ typedef struct Input {
     Span at;
     int64_t below; /* ints: every value must be < below when known (the rows of the table it
                       indexes); 0: unknown */
+    bool ignore_ok; /* -100 is allowed too: cross_entropy leaves such targets out */
 } Input;
 
 /* An average to report: numerator and weight are accumulators (scalars). */
