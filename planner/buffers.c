@@ -158,6 +158,7 @@ void lifetimes(Plan *p)
     for (int kind = 0; kind < N_PROGRAMS; kind++)
         if (p->program[kind].present)
             program_lifetimes(p, (ProgramKind)kind);
+    region_buffers(p);
     for (int k = 0; k < p->n_persistent; k++) {
         p->buffer.v[k].first = 0;
         p->buffer.v[k].last = p->step.n - 1;
@@ -175,7 +176,7 @@ void keep_to_end(Plan *p, int buffer, ProgramKind kind)
 
 /* ---- offsets ---- */
 
-bool offsets_assign(Plan *p)
+void offsets_assign(Plan *p)
 {
     int64_t at = 0;
     for (int k = 0; k < p->n_persistent; k++) {
@@ -205,5 +206,4 @@ bool offsets_assign(Plan *p)
     p->search_work += r.work;
     p->arena_bytes = at + r.height;
     arena_free(scratch);
-    return true;
 }

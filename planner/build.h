@@ -135,7 +135,11 @@ int buffer_temp(Build *b, const char *path, DType t, int64_t bytes, bool batched
 void buffers_persistent(Build *b);
 void lifetimes(Plan *p);
 void keep_to_end(Plan *p, int buffer, ProgramKind kind);
-bool offsets_assign(Plan *p);
+void offsets_assign(Plan *p);
+
+/* regions.c: the loss head in chunks; `logits` is its buffer, or -1. */
+void region_of_head(Plan *p, int logits);
+void region_buffers(Plan *p);
 
 static inline int64_t aligned_dim(const Type *t,
                                   int axis) /* axes aligned to the right of BM_DIMS */

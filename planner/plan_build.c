@@ -151,6 +151,10 @@ static void program_plan(Build *b)
     mark_all_stored(b);
     for (int k = 0; k < b->order.n; k++)
         group_step(b, b->order.v[k]);
+    if (b->kind == PROGRAM_TRAIN && b->prog->logits && b->of_node[b->prog->logits->id]) {
+        const Item *logits = item_of(b, b->prog->logits);
+        region_of_head(b->plan, logits->place.root ? logits->place.root->buffer : -1);
+    }
     name_results(b);
 }
 

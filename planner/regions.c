@@ -1,0 +1,147 @@
+/* regions.c - the loss head in chunks of samples, so that the logits of a whole micro-batch need
+ * not exist.
+ *
+ * The region is the run of steps from the product that makes the logits to the last step that reads
+ * anything as wide. Its steps run once per chunk; what lives only inside holds one chunk's samples.
+ * Sums over tokens keep their grains (a chunk is whole grains) and their order, so a chunked and a
+ * whole head give the same bits. */
+#include "planner/build.h"
+
+enum {
+    CHUNK_ROWS = 1024
+}; /* rows of logits at once: a product of fewer is slow, more only take memory */
+
+static bool uses(const Step *s, int buffer)
+{
+    for (int j = 0; j < s->kernel->n_arg; j++)
+        if (s->arg[j].buffer == buffer)
+            return true;
+    return false;
+}
+
+static int64_t widest_written(const Plan *p, const Step *s)
+{
+    int64_t bytes = 0;
+    for (int j = 0; j < s->kernel->n_arg; j++) {
+        const Buffer *x = &p->buffer.v[s->arg[j].buffer];
+        if (s->kernel->arg_written[j] && x->batched)
+            bytes = max64(bytes, x->sample_bytes);
+    }
+    return bytes;
+}
+
+/* Steps lo..hi touch the logits or what is made of them at the same width. */
+static void span_of_head(const Plan *p, const ProgramPlan *g, int logits, int *lo, int *hi)
+{
+    int first = g->first[PHASE_ROUND], end = first + g->count[PHASE_ROUND];
+    int64_t wide = p->buffer.v[logits].sample_bytes / 2;
+    *lo = -1;
+    for (int k = first; k < end; k++) {
+        const Step *s = &p->step.v[k];
+        if (uses(s, logits)) {
+            if (*lo < 0)
+                *lo = k;
+            *hi = k;
+        }
+    }
+    if (*lo < 0)
+        return;
+    for (int k = *lo; k <= *hi;
+         k++) { /* what is as wide as the logits and made in between is followed to its end */
+        if (widest_written(p, &p->step.v[k]) < wide)
+            continue;
+        for (int j = 0; j < p->step.v[k].kernel->n_arg; j++) {
+            int x = p->step.v[k].arg[j].buffer;
+            if (!p->buffer.v[x].batched || p->buffer.v[x].sample_bytes < wide)
+                continue;
+            for (int later = *hi + 1; later < end; later++)
+                if (uses(&p->step.v[later], x))
+                    *hi = later;
+        }
+    }
+}
+
+/* Samples that are whole grains of every sum in the region. */
+static int64_t whole_grains(const Plan *p, int lo, int hi, int64_t batch)
+{
+    int64_t samples = 1;
+    for (int k = lo; k <= hi; k++) {
+        const Kernel *n = p->step.v[k].kernel;
+        int64_t s = 1;
+        if (n->kind == K_GEMM && n->gemm.sums_samples)
+            s = n->gemm.sums_samples;
+        if (n->kind == K_FUSED && n->fused.chunk > n->units)
+            s = n->fused.chunk / n->units;
+        if (n->kind == K_GEMM && n->gemm.accumulates && !n->gemm.sums_nb && !n->gemm.sums_samples)
+            return batch; /* below a grain already: never cut */
+        while (samples % s)
+            samples++; /* both divide the batch: ends there at the latest */
+    }
+    return samples;
+}
+
+/* Every step must be one that can be done for some samples only. */
+static bool can_chunk(const Plan *p, int lo, int hi)
+{
+    for (int k = lo; k <= hi; k++) {
+        const Kernel *n = p->step.v[k].kernel;
+        bool adds = n->uses_first || (n->kind == K_GEMM && n->gemm.accumulates);
+        if (!n->batched && !adds)
+            return false;
+    }
+    return true;
+}
+
+static int64_t rows_of_logits(const Plan *p)
+{
+    const Type *t = &p->model->train.logits->type;
+    return t->ndim > 1 ? type_count(t) / t->dim[t->ndim - 1] : 1;
+}
+
+void region_of_head(Plan *p, int logits)
+{
+    ProgramPlan *g = &p->program[PROGRAM_TRAIN];
+    if (logits < 0 || !p->buffer.v[logits].batched)
+        return;
+    int lo, hi = 0;
+    span_of_head(p, g, logits, &lo, &hi);
+    if (lo < 0 || !can_chunk(p, lo, hi))
+        return;
+    int64_t grain = whole_grains(p, lo, hi, p->batch);
+    int64_t rows = rows_of_logits(p);
+    int64_t samples = round_up(max64(1, CHUNK_ROWS / max64(rows, 1)), grain);
+    if (samples >= p->micro_batch)
+        return;
+    g->region_samples = samples;
+    for (int k = lo; k <= hi; k++)
+        p->step.v[k].region = 1;
+}
+
+/* Before offsets: buffers of the region hold a chunk; what enters or leaves it stays for all its
+ * turns. */
+void region_buffers(Plan *p)
+{
+    const ProgramPlan *g = &p->program[PROGRAM_TRAIN];
+    if (!g->region_samples)
+        return;
+    int lo = -1, hi = -1;
+    for (int k = 0; k < p->step.n; k++)
+        if (p->step.v[k].region) {
+            lo = lo < 0 ? k : lo;
+            hi = k;
+        }
+    for (int k = p->n_persistent; k < p->buffer.n; k++) {
+        Buffer *x = &p->buffer.v[k];
+        if (x->program != PROGRAM_TRAIN || x->first < 0 || x->first > hi || x->last < lo)
+            continue;
+        bool inside =
+            x->first >= lo && x->last <= hi && x->role != ROLE_INPUT && x->role != ROLE_GRAD;
+        if (inside && x->batched) {
+            x->region = 1;
+            x->bytes = x->sample_bytes * g->region_samples;
+        } else if (!inside) {
+            x->first = x->first < lo ? x->first : lo;
+            x->last = x->last > hi ? x->last : hi;
+        }
+    }
+}
