@@ -195,13 +195,22 @@ static bool starts_item(const Lex *l, const Token *t)
 
 /* ---- the newline rule ---- */
 
+/* A line that was not understood ends like any other, and also after a stray `:` or `=`. */
+static bool goes_on(int type)
+{
+    return type == ',' || type == '+' || type == '-' || type == '*' || type == '/' || type == '@' ||
+           type == T_AND || type == T_OR || type == '(' || type == '[';
+}
+
 static bool newline_before(Lex *l, const Token *t)
 {
+    if (l->last.type == T_NL)
+        return false;
     if (l->force_nl)
         return true;
     if (l->recovering && (t->type == '}' || (t->first && starts_statement(t->type))))
         drop_parens(l);
-    else if (!l->can_end)
+    else if (!l->can_end && (!l->recovering || goes_on(l->last.type)))
         return false;
     if (in_parens(l))
         return false;
@@ -324,7 +333,7 @@ void lex_recover(Lex *l)
     const Token t = l->last;
     bool begun = l->prev.type != T_NL && l->prev.type != '{' && l->prev.type != 0;
     bool next_line = t.type == '}' || (t.first && t.type != T_NL && t.type != '{');
-    l->recovering = true;
+    l->recovering = t.type != T_NL && t.type != '{';
     l->open.n = l->n_open_before; /* as before `t`: the entry a closer took off is still there */
     if (begun && next_line && t.type != 0 && (!in_parens(l) || !parens_close(l, t.at.lo))) {
         drop_parens(l);

@@ -128,8 +128,9 @@ static bool report_special(Parser *p, const Expected *e)
         diag_error(p->diag, t->at, "a number needs a digit on both sides of the point");
         return true;
     }
-    if (is_one_of(t->type, reserved_words, countof(reserved_words)) && e->token[T_NAME] &&
-        !wants_expr(e) && !t->first) {
+    bool reserved = is_one_of(t->type, reserved_words, countof(reserved_words)) ||
+                    (is_one_of(t->type, soft_words, countof(soft_words)) && !e->token[T_MODEL]);
+    if (reserved && e->token[T_NAME] && !wants_expr(e) && !t->first) {
         diag_error(p->diag, t->at, "%s is a reserved word and cannot be a name",
                    lex_describe(p->lex, t));
         return true;
@@ -140,6 +141,10 @@ static bool report_special(Parser *p, const Expected *e)
 static void help(Parser *p, const Expected *e)
 {
     const Token *t = &p->lex->last;
+    if (e->token[T_BLOCK])
+        diag_help(p->diag, "a file holds `use`, `let`, `block`, `model`, `train`, `plan`, `names`");
+    if (e->token[T_FORWARD] && (t->type == T_RETURN || t->type == T_REPORT || t->type == T_FOR))
+        diag_help(p->diag, "statements stand in `forward(...) { ... }`");
     if (t->type == '=' && e->token['{'] && wants_operator(e))
         diag_help(p->diag, "`==` compares");
     if (t->type == T_IF && p->lex->prev.type == T_ELSE)
@@ -162,10 +167,12 @@ void parse_syntax_error(Parser *p, Expected *e)
         bool line_end = e->token[T_NL] || t->type == T_NL || t->type == 0;
         Span at = closer || line_end ? lex_end_of_prev(p->lex) : t->at;
         const char *expected = expectation(p, e), *got = lex_describe(p->lex, t);
+        if (t->type == 0 && e->token['}'])
+            expected = "`}`";
         if (expected)
             diag_error(p->diag, at, "expected %s, got %s", expected, got);
         else
-            diag_error(p->diag, at, "unexpected %s", got);
+            diag_error(p->diag, at, "unexpected %s", strncmp(got, "the ", 4) ? got : got + 4);
         help(p, e);
     }
     note_bracket(p);
