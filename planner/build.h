@@ -47,8 +47,10 @@ struct Item {
     int depth;   /* groups on the longest path to its value */
     bool stored; /* read from memory by somebody, or a result */
     bool backward, recompute;
-    int value;  /* while its kernel is built: its instruction */
-    int buffer; /* of a root; -1: none yet */
+    int value;    /* while its kernel is built: its instruction */
+    int last_use; /* of a root: the turn of the last group that reads it */
+    bool taken;   /* of a root: its memory went on to a result */
+    int buffer;   /* of a root; -1: none yet */
     VEC(Item *) part;
 };
 
@@ -64,6 +66,7 @@ struct Group {
     uint32_t inner;       /* axes of the row; 0: not decided */
     ItemList reads;       /* items whose storage it loads */
     int key;              /* place in the order asked for: its last item */
+    int turn;             /* place in the order found */
     int waits;            /* scheduling: groups not done yet */
     VEC(Group *) next;
 };

@@ -40,6 +40,20 @@ static void mark_stored(Item *x)
     }
 }
 
+/* The last group to read each root, results never. */
+static void mark_last_uses(Build *b)
+{
+    for (int k = 0; k < b->order.n; k++) {
+        Group *g = b->order.v[k];
+        g->turn = k + 1;
+        for (int j = 0; j < g->item.n; j++)
+            for (int x = 0; x < g->item.v[j]->n_in; x++)
+                g->item.v[j]->in[x]->place.root->last_use = g->turn;
+    }
+    for (int k = 0; k < b->n_result; k++)
+        b->result[k]->place.root->last_use = b->order.n + 1;
+}
+
 static void mark_all_stored(Build *b)
 {
     for (int k = 0; k < b->item.n; k++) {
@@ -149,6 +163,7 @@ static void program_plan(Build *b)
     groups_make(b);
     want_results(b);
     mark_all_stored(b);
+    mark_last_uses(b);
     for (int k = 0; k < b->order.n; k++)
         group_step(b, b->order.v[k]);
     if (b->kind == PROGRAM_TRAIN && b->prog->logits && b->of_node[b->prog->logits->id]) {
