@@ -185,6 +185,12 @@ void bmrt_gemm(bmrt *r, const bmrt_gemm_args *g, const void *a, const void *b, v
  * the other). */
 void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *out);
 
+/* A kernel met an index outside 0..limit-1 (it went on with 0). The first of a run is kept (any
+ * thread may call); the training loop looks after each round and ends with BMRT_MODEL and a message
+ * that names the path, the sample (counted within the launch), the position in it and the value. */
+void bmrt_index_fault(const char *path, int64_t sample, int64_t position, int64_t value,
+                      int64_t limit);
+
 /* What RANDOM kernels get as their first argument. */
 typedef struct bmrt_draw {
     uint64_t seed;

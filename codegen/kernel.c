@@ -1,0 +1,155 @@
+/* kernel.c - kernels.c: the prelude, then one function per distinct kernel. */
+#include "codegen/kernel_c.h"
+
+#include "embedded.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+const char *memory_type(DType t)
+{
+    switch (t) {
+    case DT_F32:
+        return "real";
+    case DT_INT:
+        return "int32_t";
+    case DT_BOOL:
+        return "uint8_t";
+    case DT_ERROR:
+        break;
+    }
+    BUG("an element without a type");
+}
+
+const char *value_type(DType t)
+{
+    return t == DT_F32 ? "real" : "int32_t";
+}
+
+void fill_template(StrBuf *s, const char *text, const char *const *pair)
+{
+    while (*text) {
+        const char *at = strchr(text, '@');
+        if (!at) {
+            strbuf_add(s, text);
+            return;
+        }
+        strbuf_addn(s, text, (size_t)(at - text));
+        const char *end = strchr(at + 1, '@');
+        size_t n = end ? (size_t)(end - at - 1) : 0;
+        const char *const *p = pair;
+        while (*p && (strlen(*p) != n || strncmp(*p, at + 1, n) != 0))
+            p += 2;
+        if (!end || !*p)
+            BUG("a template names '%.20s', which nobody gives", at);
+        strbuf_add(s, p[1]);
+        text = end + 1;
+    }
+}
+
+/* Text of a comment: one line, and never its end. */
+static void comment_text(StrBuf *s, const char *text)
+{
+    for (const char *c = text ? text : ""; *c; c++)
+        if (c[0] == '*' && c[1] == '/')
+            strbuf_add(s, "* ");
+        else
+            strbuf_char(s, *c == '\n' ? ' ' : *c);
+}
+
+void kernel_open(StrBuf *s, const Kernel *k, const char *unit)
+{
+    strbuf_printf(s, "/* %s: ", k->name);
+    comment_text(s, k->what && *k->what ? k->what : k->name);
+    strbuf_printf(s, "\n * unit: %s; %" PRId64 " %s */\n", unit, k->units,
+                  k->batched ? "for each sample" : "in all");
+    strbuf_printf(s, "void %s(void *const *arg, int64_t lo, int64_t hi)\n{\n", k->name);
+}
+
+static bool gathers(const Kernel *k)
+{
+    for (int i = 0; i < k->fused.ins.n; i++)
+        if (k->fused.ins.v[i].kind == I_GATHER)
+            return true;
+    return false;
+}
+
+bool kernel_uses_path(const Kernel *k)
+{
+    return k->kind == K_FUSED && gathers(k);
+}
+
+void kernel_args(StrBuf *s, const Kernel *k, const char *const *name)
+{
+    for (int i = 0; i < k->n_arg; i++) {
+        strbuf_printf(s, "    %s%s *restrict a%d = arg[%d];", k->arg_written[i] ? "" : "const ",
+                      memory_type(k->arg_dtype[i]), i, i);
+        if (name[i] && *name[i]) {
+            strbuf_add(s, " /* ");
+            comment_text(s, name[i]);
+            strbuf_add(s, " */");
+        }
+        strbuf_char(s, '\n');
+    }
+    int n = k->n_arg;
+    if (k->uses_draw)
+        strbuf_printf(s, "    const bmrt_draw *draw = arg[%d];\n", n++);
+    if (k->uses_first)
+        strbuf_printf(s, "    const bool first = *(const bool *)arg[%d];\n", n++);
+    if (k->uses_count)
+        strbuf_printf(s, "    const int64_t %s = *(const int64_t *)arg[%d];\n",
+                      k->kind == K_FUSED  ? "rows"
+                      : k->kind == K_FOLD ? "chunks"
+                                          : "samples",
+                      n++);
+    if (kernel_uses_path(k))
+        strbuf_printf(s, "    const char *path = arg[%d];\n", n++);
+}
+
+static void prelude_c(StrBuf *s, const Plan *p)
+{
+    strbuf_printf(s,
+                  "/* kernels.c - the kernels of %s, for the host.\n *\n"
+                  " * Written by bmc; plan %016" PRIx64 ". Build with contraction off\n"
+                  " * (-ffp-contract=off): every fused multiply-add is written out. */\n"
+                  "#include \"bmrt.h\"\n\n",
+                  p->model ? p->model->name : "a plan", p->hash);
+    strbuf_add(s, bm_text_math_h);
+    strbuf_char(s, '\n');
+    strbuf_add(s, bm_text_lanes_h);
+    strbuf_char(s, '\n');
+}
+
+static void kernel_c(StrBuf *s, const Kernel *k)
+{
+    switch (k->kind) {
+    case K_FUSED:
+        fused_c(s, k);
+        break;
+    case K_ATTENTION:
+    case K_ATTENTION_GRAD:
+        attention_c(s, k);
+        break;
+    case K_FOLD:
+    case K_BATCH:
+    case K_SCATTER:
+    case K_CUMSUM:
+    case K_TOP_K:
+        template_c(s, k);
+        break;
+    case K_GEMM:
+    case K_SUM_SQUARES:
+        break; /* calls of the runtime */
+    }
+}
+
+const Backend backend_c = {"c", prelude_c, kernel_c};
+
+bool emit_kernels(StrBuf *s, const Plan *p)
+{
+    const Backend *b = &backend_c;
+    b->prelude(s, p);
+    for (int i = 0; i < p->kernel.n; i++)
+        b->kernel(s, p->kernel.v[i]);
+    return true;
+}

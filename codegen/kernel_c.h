@@ -1,0 +1,24 @@
+/* kernel_c.h - shared by the files that print kernels as C. Private to codegen. */
+#ifndef BM_KERNEL_C_H
+#define BM_KERNEL_C_H
+
+#include "codegen/emit.h"
+#include "codegen/walk.h"
+
+void fused_c(StrBuf *s, const Kernel *k);     /* kernel_fused.c */
+void template_c(StrBuf *s, const Kernel *k);  /* kernel_template.c: fold, batch, scatter, ... */
+void attention_c(StrBuf *s, const Kernel *k); /* kernel_attention.c */
+
+/* What every kernel begins with. */
+void kernel_open(StrBuf *s, const Kernel *k, const char *units);
+void kernel_args(StrBuf *s, const Kernel *k, const char *const *names);
+
+bool kernel_uses_path(const Kernel *k); /* the last argument is the path, for faults */
+
+const char *memory_type(DType t); /* of an element in memory */
+const char *value_type(DType t);  /* of a value in a register */
+
+/* A text with every @NAME@ replaced; `pair` is name, value, name, value, ..., NULL. */
+void fill_template(StrBuf *s, const char *text, const char *const *pair);
+
+#endif
