@@ -1,22 +1,8 @@
 /* fused.c - a group of items as a FUSED kernel: loads, expressions, reductions, stores over one
  * domain. */
-#include "planner/build.h"
+#include "planner/fused.h"
 
 #include <string.h>
-
-typedef struct Fuser {
-    Build *b;
-    const Group *g;
-    Kernel *k;
-    Fused *f;
-    Operand *arg;
-    Item **arg_root;    /* by argument: whose storage */
-    int axis[MAX_AXES]; /* before merging: the aligned axis, -1: the batch */
-    int n_axis, n_outer;
-    VEC(const Item *) loaded; /* what each load instruction read, for reuse */
-    VEC(int) load_ins;
-    VEC(Item *) to_store; /* after all loads: a result may take the place of an operand */
-} Fuser;
 
 /* ---- the domain ---- */
 
@@ -36,8 +22,8 @@ static void domain_axes(Fuser *u)
         u->f->extent[k] = u->axis[k] < 0 ? 1 : g->dim[u->axis[k]];
 }
 
-static void domain_strides(const Fuser *u, const Type *t, int64_t batch, const int64_t *stride,
-                           int64_t *out)
+void fused_strides(const Fuser *u, const Type *t, int64_t batch, const int64_t *stride,
+                   int64_t *out)
 {
     for (int k = 0; k < u->n_axis; k++)
         out[k] = u->axis[k] < 0 ? (t->batched ? batch : 0) : aligned_stride(t, stride, u->axis[k]);
@@ -45,7 +31,7 @@ static void domain_strides(const Fuser *u, const Type *t, int64_t batch, const i
 
 /* ---- instructions ---- */
 
-static int add_ins(Fuser *u, Ins n)
+int fused_add(Fuser *u, Ins n)
 {
     if (!n.name)
         n.name = "";
@@ -53,7 +39,7 @@ static int add_ins(Fuser *u, Ins n)
     return u->f->ins.n - 1;
 }
 
-static Ins blank(InsKind kind, Op op, DType t)
+Ins fused_blank(InsKind kind, Op op, DType t)
 {
     Ins n = {.kind = kind, .op = op, .dtype = t, .in = {-1, -1, -1}, .acc = -1};
     return n;
@@ -78,15 +64,15 @@ static int argument(Fuser *u, Item *root, bool written)
     return a;
 }
 
-static int access_to(Fuser *u, Item *root, const Type *t, const Layout *p, bool written)
+int fused_access(Fuser *u, Item *root, const Type *t, const Layout *p, bool written)
 {
     Access a = {.arg = argument(u, root, written), .dtype = root->type.dtype, .offset = p->offset};
-    domain_strides(u, t, p->batch, p->stride, a.stride);
+    fused_strides(u, t, p->batch, p->stride, a.stride);
     vec_push(u->b->a, &u->f->access, a);
     return u->f->access.n - 1;
 }
 
-static int cast_to(Fuser *u, int v, DType t)
+int fused_cast(Fuser *u, int v, DType t)
 {
     Ins *n = &u->f->ins.v[v];
     if (n->dtype == t)
@@ -94,33 +80,33 @@ static int cast_to(Fuser *u, int v, DType t)
     if (n->kind == I_CONST) {
         Ins c = *n;
         c.dtype = t;
-        return add_ins(u, c);
+        return fused_add(u, c);
     }
-    Ins c = blank(I_ELEM, OP_CAST, t);
+    Ins c = fused_blank(I_ELEM, OP_CAST, t);
     c.in[0] = v;
-    return add_ins(u, c);
+    return fused_add(u, c);
 }
 
 static int const_ins(Fuser *u, DType t, double value)
 {
-    Ins n = blank(I_CONST, OP_CONST, t);
+    Ins n = fused_blank(I_CONST, OP_CONST, t);
     n.value = value;
-    return add_ins(u, n);
+    return fused_add(u, n);
 }
 
 static int index_ins(Fuser *u, const Item *x)
 {
     if (x->place.root->op == OP_CONST)
         return const_ins(u, x->type.dtype, x->place.root->attr.constant.value);
-    Ins n = blank(I_INDEX, OP_IOTA, DT_INT);
+    Ins n = fused_blank(I_INDEX, OP_IOTA, DT_INT);
     n.start = x->place.offset;
     n.sample = x->place.root->op == OP_SAMPLE_INDEX;
-    domain_strides(u, &x->type, x->place.batch, x->place.stride, n.stride);
+    fused_strides(u, &x->type, x->place.batch, x->place.stride, n.stride);
     u->k->uses_draw = u->k->uses_draw || n.sample;
-    return cast_to(u, add_ins(u, n), x->type.dtype);
+    return fused_cast(u, fused_add(u, n), x->type.dtype);
 }
 
-static const char *item_name(const Item *i)
+const char *fused_name(const Item *i)
 {
     return i->node->name ? i->node->name : op_info[i->op].name;
 }
@@ -136,10 +122,10 @@ static int value_of(Fuser *u, Item *x)
     for (int k = 0; k < u->loaded.n; k++)
         if (u->loaded.v[k] == x)
             return u->load_ins.v[k];
-    Ins n = blank(I_LOAD, OP_INPUT, x->place.root->type.dtype);
-    n.acc = access_to(u, x->place.root, &x->type, &x->place, false);
-    n.name = item_name(base);
-    int v = add_ins(u, n);
+    Ins n = fused_blank(I_LOAD, OP_INPUT, x->place.root->type.dtype);
+    n.acc = fused_access(u, x->place.root, &x->type, &x->place, false);
+    n.name = fused_name(base);
+    int v = fused_add(u, n);
     vec_push(u->b->a, &u->loaded, x);
     vec_push(u->b->a, &u->load_ins, v);
     return v;
@@ -147,7 +133,7 @@ static int value_of(Fuser *u, Item *x)
 
 static int elementwise(Fuser *u, const Item *i)
 {
-    Ins n = blank(I_ELEM, i->op, i->type.dtype);
+    Ins n = fused_blank(I_ELEM, i->op, i->type.dtype);
     DType t = i->type.dtype;
     int v[3];
     for (int k = 0; k < i->n_in; k++)
@@ -157,9 +143,9 @@ static int elementwise(Fuser *u, const Item *i)
         n.in[0] = v[0];
         break;
     case OP_WHERE:
-        n.in[0] = cast_to(u, v[0], DT_BOOL);
-        n.in[1] = cast_to(u, v[1], t);
-        n.in[2] = cast_to(u, v[2], t);
+        n.in[0] = fused_cast(u, v[0], DT_BOOL);
+        n.in[1] = fused_cast(u, v[1], t);
+        n.in[2] = fused_cast(u, v[2], t);
         break;
     case OP_LT:
     case OP_LE:
@@ -174,30 +160,30 @@ static int elementwise(Fuser *u, const Item *i)
         /* fall through */
     default:
         for (int k = 0; k < i->n_in; k++)
-            n.in[k] = cast_to(u, v[k], t);
+            n.in[k] = fused_cast(u, v[k], t);
         break;
     }
-    n.name = item_name(i);
-    return add_ins(u, n);
+    n.name = fused_name(i);
+    return fused_add(u, n);
 }
 
 static int random_ins(Fuser *u, const Item *i)
 {
     Layout own = place_contiguous(NULL, &i->type);
-    Ins e = blank(I_INDEX, OP_IOTA, DT_INT), s = blank(I_INDEX, OP_IOTA, DT_INT),
-        n = blank(I_RANDOM, OP_RANDOM, DT_F32);
-    domain_strides(u, &i->type, 0, own.stride, e.stride);
-    n.in[0] = add_ins(u, e);
+    Ins e = fused_blank(I_INDEX, OP_IOTA, DT_INT), s = fused_blank(I_INDEX, OP_IOTA, DT_INT),
+        n = fused_blank(I_RANDOM, OP_RANDOM, DT_F32);
+    fused_strides(u, &i->type, 0, own.stride, e.stride);
+    n.in[0] = fused_add(u, e);
     Type one = {.dtype = DT_INT, .batched = i->type.batched};
-    domain_strides(u, &one, 1, own.stride, s.stride);
+    fused_strides(u, &one, 1, own.stride, s.stride);
     s.sample = i->type.batched;
-    n.in[1] = i->type.batched ? add_ins(u, s) : const_ins(u, DT_INT, 0);
+    n.in[1] = i->type.batched ? fused_add(u, s) : const_ins(u, DT_INT, 0);
     int64_t site = i->attr.random.site;
     n.key = hash_bytes(hash_bytes(0, i->node->path, strlen(i->node->path)), &site, sizeof site);
     n.per_step = i->attr.random.per_step != 0;
     n.name = "draw";
     u->k->uses_draw = true;
-    return add_ins(u, n);
+    return fused_add(u, n);
 }
 
 /* GATHER: table[idx]: idx's axes are the result's first, the table's trailing axes its last. PICK:
@@ -221,7 +207,7 @@ static int gather_ins(Fuser *u, const Item *i)
         if (pick && table->type.dim[k] == 1)
             tp.stride[k] = 0;
     }
-    Ins n = blank(I_GATHER, i->op, i->type.dtype);
+    Ins n = fused_blank(I_GATHER, i->op, i->type.dtype);
     Item as_result = *idx;
     as_result.type = at;
     as_result.type.dtype = idx->type.dtype;
@@ -229,27 +215,17 @@ static int gather_ins(Fuser *u, const Item *i)
     if (ip.root->cls == IC_VIRTUAL) {
         n.in[0] = index_ins(u, &as_result);
     } else {
-        Ins l = blank(I_LOAD, OP_INPUT, DT_INT);
-        l.acc = access_to(u, ip.root, &at, &ip, false);
-        l.name = item_name(idx);
-        n.in[0] = add_ins(u, l);
+        Ins l = fused_blank(I_LOAD, OP_INPUT, DT_INT);
+        l.acc = fused_access(u, ip.root, &at, &ip, false);
+        l.name = fused_name(idx);
+        n.in[0] = fused_add(u, l);
     }
-    n.acc = access_to(u, table->place.root, &taken, &tp, false);
+    n.acc = fused_access(u, table->place.root, &taken, &tp, false);
     int last = pick ? table->type.ndim - 1 : 0;
     n.gather = table->place.stride[last];
     n.limit = table->type.dim[last];
-    n.name = item_name(i);
-    return add_ins(u, n);
-}
-
-static void store_value(Fuser *u, int v, Item *root, const Type *t, const Layout *p,
-                        const char *name)
-{
-    Ins n = blank(I_STORE, OP_ASSIGN, root->type.dtype);
-    n.in[0] = cast_to(u, v, root->type.dtype);
-    n.acc = access_to(u, root, t, p, true);
-    n.name = name;
-    add_ins(u, n);
+    n.name = fused_name(i);
+    return fused_add(u, n);
 }
 
 static int item_value(Fuser *u, Item *i)
@@ -271,10 +247,10 @@ static int item_value(Fuser *u, Item *i)
     case OP_SUM:
     case OP_MAX_OF:
     case OP_ARGMAX: {
-        Ins n = blank(I_REDUCE, i->op, i->type.dtype);
+        Ins n = fused_blank(I_REDUCE, i->op, i->type.dtype);
         n.in[0] = value_of(u, i->in[0]);
-        n.name = item_name(i);
-        return add_ins(u, n);
+        n.name = fused_name(i);
+        return fused_add(u, n);
     }
     default:
         return elementwise(u, i);
@@ -288,192 +264,6 @@ static void item_ins(Fuser *u, Item *i)
         vec_push(u->b->a, &u->to_store, i);
 }
 
-/* ---- stores ---- */
-
-static int last_stage(Fused *f)
-{
-    int last = 0;
-    for (int k = 0; k < f->ins.n; k++) {
-        Ins *n = &f->ins.v[k];
-        n->stage = 0;
-        for (int j = 0; j < 3; j++)
-            if (n->in[j] >= 0 && f->ins.v[n->in[j]].stage > n->stage)
-                n->stage = f->ins.v[n->in[j]].stage;
-        n->stage += n->kind == I_REDUCE;
-        last = n->stage > last ? n->stage : last;
-    }
-    return last;
-}
-
-/* Does every access to `root` walk exactly the elements that storing `i` walks? */
-static bool walks_alike(const Fuser *u, const Item *root, const Item *i)
-{
-    int64_t own[MAX_AXES] = {0};
-    domain_strides(u, &i->type, i->place.batch, i->place.stride, own);
-    for (int k = 0; k < u->f->access.n; k++) {
-        const Access *a = &u->f->access.v[k];
-        if (u->arg_root[a->arg] != root)
-            continue;
-        if (a->offset != 0 || memcmp(a->stride, own, (size_t)u->n_axis * sizeof *own) != 0)
-            return false;
-    }
-    for (int k = 0; k < u->f->ins.n; k++)
-        if (u->f->ins.v[k].kind == I_GATHER &&
-            u->arg_root[u->f->access.v[u->f->ins.v[k].acc].arg] == root)
-            return false;
-    return true;
-}
-
-/* An operand that nobody reads after this kernel gives its memory to a result of the same size,
- * element for element. */
-static void take_place(Fuser *u, Item *i, int last)
-{
-    if (i->place.root != i || i->buffer >= 0 || !i->type.batched || i->join ||
-        u->f->ins.v[i->value].stage != last)
-        return;
-    for (int a = 0; a < u->k->n_arg; a++) {
-        Item *r = u->arg_root[a];
-        if (!r || r->cls == IC_LEAF || u->k->arg_written[a] || !r->type.batched ||
-            r->last_use != u->g->turn)
-            continue;
-        if (r->phase != i->phase || dtype_size(r->type.dtype) != dtype_size(i->type.dtype) ||
-            r->type.dtype != i->type.dtype || type_count(&r->type) != type_count(&i->type) ||
-            r->taken)
-            continue;
-        if (!walks_alike(u, r, i))
-            continue;
-        i->buffer = buffer_of(u->b, r);
-        i->taken = false;
-        r->taken = true;
-        return;
-    }
-}
-
-static void stores(Fuser *u)
-{
-    int last = last_stage(u->f);
-    for (int k = 0; k < u->to_store.n; k++) {
-        Item *i = u->to_store.v[k];
-        if (i->op == OP_ASSIGN) {
-            store_value(u, i->value, i->in[0], &i->in[0]->type, &i->in[0]->place, item_name(i));
-        } else if (i->op == OP_RESHAPE) { /* in the operand's order, which is the result's */
-            Layout p = place_contiguous(i, &i->in[0]->type);
-            store_value(u, i->value, i, &i->in[0]->type, &p, item_name(i));
-        } else {
-            take_place(u, i, last);
-            store_value(u, i->value, i->place.root, &i->type, &i->place, item_name(i));
-        }
-    }
-}
-
-/* ---- merging axes: neighbours that every access walks as one ---- */
-
-static bool can_merge(const Fused *f, int a)
-{
-    for (int k = 0; k < f->access.n; k++)
-        if (f->access.v[k].stride[a] != f->access.v[k].stride[a + 1] * f->extent[a + 1])
-            return false;
-    for (int k = 0; k < f->ins.n; k++)
-        if (f->ins.v[k].kind == I_INDEX &&
-            f->ins.v[k].stride[a] != f->ins.v[k].stride[a + 1] * f->extent[a + 1])
-            return false;
-    return true;
-}
-
-static void drop_stride(int64_t *stride, int a, int n)
-{
-    memmove(stride + a, stride + a + 1, (size_t)(n - a - 1) * sizeof *stride);
-    stride[n - 1] = 0;
-}
-
-static void merge(Fused *f, int a, int n)
-{
-    for (int k = 0; k < f->access.n; k++)
-        drop_stride(f->access.v[k].stride, a, n);
-    for (int k = 0; k < f->ins.n; k++)
-        drop_stride(f->ins.v[k].stride, a, n);
-    f->extent[a] *= f->extent[a + 1];
-    memmove(f->extent + a + 1, f->extent + a + 2, (size_t)(n - a - 2) * sizeof *f->extent);
-    f->extent[n - 1] = 0;
-}
-
-static void merge_axes(Fuser *u)
-{
-    Fused *f = u->f;
-    int n = u->n_axis, outer = u->n_outer;
-    bool decided = n > outer || u->g->colsum || u->g->reduces;
-    for (int a = n - 2; a >= 0; a--) {
-        if (decided && a + 1 == outer)
-            continue; /* never across the row's edge */
-        if (!can_merge(f, a))
-            continue;
-        merge(f, a, n);
-        n--;
-        outer -= a + 1 < outer;
-    }
-    if (decided) {
-        if (n - outer > 1)
-            BUG("a row of %d axes in %s", n - outer, u->g->item.v[0]->node->path);
-        f->n_inner = n - outer;
-    } else {
-        f->n_inner = n > 1;
-    }
-    if (n == 0) {
-        f->extent[0] = 1;
-        n = 1;
-    }
-    f->n_axis = n;
-}
-
-/* ---- rows and stages ---- */
-
-static void set_rows(Fused *f)
-{
-    int col = f->n_axis - 1;
-    for (int k = 0; k < f->ins.n; k++) {
-        Ins *n = &f->ins.v[k];
-        bool row = f->n_inner > 0;
-        int stage = 0;
-        for (int j = 0; j < 3; j++)
-            if (n->in[j] >= 0) {
-                row = row && f->ins.v[n->in[j]].row;
-                if (f->ins.v[n->in[j]].stage > stage)
-                    stage = f->ins.v[n->in[j]].stage;
-            }
-        if (n->acc >= 0 && f->n_inner)
-            row = row && f->access.v[n->acc].stride[col] == 0;
-        if (n->kind == I_INDEX && f->n_inner)
-            row = row && n->stride[col] == 0;
-        if (n->kind == I_REDUCE) {
-            row = f->n_inner > 0;
-            stage++;
-        }
-        if ((n->kind == I_STORE || n->kind == I_COLSUM) && f->n_inner)
-            row = f->ins.v[n->in[0]].row;
-        n->row = row;
-        n->stage = stage;
-        if (stage + 1 > f->n_stage)
-            f->n_stage = stage + 1;
-    }
-}
-
-static void count_work(const Fuser *u)
-{
-    Kernel *k = u->k;
-    const Fused *f = u->f;
-    int64_t points = k->units * (f->n_inner ? f->extent[f->n_axis - 1] : 1);
-    for (int j = 0; j < f->ins.n; j++) {
-        const Ins *n = &f->ins.v[j];
-        int64_t times = n->row ? k->units : points;
-        if (n->kind == I_ELEM)
-            k->flops += times * (op_info[n->op].cost == COST_costly ? 16 : 1);
-        if (n->kind == I_REDUCE || n->kind == I_COLSUM)
-            k->flops += points;
-        if (n->kind == I_LOAD || n->kind == I_GATHER || n->kind == I_STORE)
-            k->bytes += times * dtype_size(f->access.v[n->acc].dtype);
-    }
-}
-
 /* Sums over the batch: a partial buffer and the fold that completes the accumulator. */
 typedef struct Later {
     Item *item;
@@ -484,7 +274,7 @@ typedef struct Later {
 static Later colsum_ins(Fuser *u, Item *i)
 {
     const Type *t = &i->in[0]->type;
-    int v = cast_to(u, value_of(u, i->in[0]), i->type.dtype);
+    int v = fused_cast(u, value_of(u, i->in[0]), i->type.dtype);
     int64_t cols = type_count(&i->type);
     Grain c = grain_chunk(u->k->units, u->b->m->batch);
     int64_t chunks = (u->b->nb * u->k->units + c.rows - 1) / c.rows;
@@ -508,11 +298,11 @@ static Later colsum_ins(Fuser *u, Item *i)
         walk *= aligned_dim(t, u->axis[x]);
     }
     vec_push(u->b->a, &u->f->access, acc);
-    Ins n = blank(I_COLSUM, OP_SUM, i->type.dtype);
+    Ins n = fused_blank(I_COLSUM, OP_SUM, i->type.dtype);
     n.in[0] = v;
     n.acc = u->f->access.n - 1;
-    n.name = item_name(i);
-    add_ins(u, n);
+    n.name = fused_name(i);
+    fused_add(u, n);
     return (Later){i, u->arg[a], cols};
 }
 
@@ -576,13 +366,13 @@ static void fused_step(Build *b, Group *g)
             item_ins(&u, i);
         }
     }
-    stores(&u);
-    merge_axes(&u);
+    fused_stores(&u);
+    fused_merge_axes(&u);
     k.units = 1;
     for (int a = 0; a < k.fused.n_axis - k.fused.n_inner; a++)
         k.units *= k.fused.extent[a];
-    set_rows(&k.fused);
-    count_work(&u);
+    fused_rows(&k.fused);
+    fused_count(&u);
     int64_t points = k.fused.n_inner ? k.fused.extent[k.fused.n_axis - 1] : 1;
     k.least = k.fused.chunk ? 1 : least_units(points);
     StrBuf stem = strbuf_new(b->a);
