@@ -2,7 +2,8 @@
  * placed leaves it (its floor), in non-decreasing offset, ties in a preorder. A placement in which
  * no item can be moved down is reached in exactly one such sequence, and if any placement fits the
  * cap then one of that kind does, so nothing is lost. What prunes:
- *   section: the floor of a section plus all it has still to hold must not pass the cap
+ *   section: the lowest start of what a section has still to hold plus its bytes must not pass
+ *            the cap; the same for all of it that starts at or above any height
  *   gap:     no item goes where another could have lain completely below it
  *   passed:  an item passed over must later be lifted by something placed under it
  *   twins:   items of equal size and life are placed in index order
@@ -12,11 +13,12 @@
 
 #include <stdlib.h>
 
-/* A placement tried counts as one node, and so do this many items and sections looked at. */
-enum { NODE_WEIGHT = 256 };
+/* A placement tried counts as one node, and so do NODE_WEIGHT items and sections looked at.
+ * UNDO_LIMIT keeps the memory of very large instances in bounds. */
+enum { NODE_WEIGHT = 256, UNDO_LIMIT = 1 << 23 };
 
-/* One level of the search: either a choice (which item is next in `part`) or a split (all parts
- * part_at..part_end-1 must be solved). */
+/* One level of the search: either a choice (which item is next in `part`) or a split (all of its
+ * parts must be solved). */
 typedef struct Frame {
     bool split;
     int at, end; /* choice: candidates cand[at..end-1]; split: parts part[at..end-1] */
@@ -90,7 +92,7 @@ static bool count_node(Search *s, const Part *part)
     s->sky.looked %= NODE_WEIGHT;
     *s->nodes = max64(*s->nodes - weight, 0);
     s->limit -= weight;
-    return *s->nodes > 0 && s->limit > 0;
+    return *s->nodes > 0 && s->limit > 0 && s->sky.undo.n < UNDO_LIMIT;
 }
 
 /* Opens a choice: who may be placed next in `part`. */
@@ -196,8 +198,7 @@ typedef enum Answer { GO_DOWN, SOLVED, FAILED, STOPPED } Answer;
 /* Tries candidates of the choice on top until one is placed and its part opened. */
 static Answer advance(Search *s)
 {
-    int level = s->frame.n - 1;
-    Frame *f = &s->frame.v[level];
+    Frame *f = &s->frame.v[s->frame.n - 1];
     while (f->at < f->end) {
         s->sky.hull.a = s->sky.pack->n_sections;
         s->sky.hull.b = 0;

@@ -87,6 +87,7 @@ static bool raise_top(Skyline *s, int x, int64_t top)
         s->rest[t] -= b->size;
     }
     save(s, run, b->hi, s->top[run]);
+    s->looked += b->hi - b->lo;
     for (int t = b->lo; t < b->hi; t++)
         s->top[t] = top;
     for (int t = b->lo; t + 1 < b->hi; t++)
