@@ -147,7 +147,12 @@ static void cpu_target(Doctor *d)
         for (int i = 0; i < countof(package); i++) {
             if (!strstr(word, package[i][0]))
                 continue;
-            bool ok = cc && builds(d, "int main(void) { return 0; }\n", word);
+            if (!cc) {
+                row(package[i][0], "unknown", "cannot be tried without a C compiler");
+                map_put(d->missing, package[i][1], NULL);
+                continue;
+            }
+            bool ok = builds(d, "int main(void) { return 0; }\n", word);
             need(d, package[i][0], ok, ok ? word : "the linker does not find it", package[i][1]);
         }
     }
