@@ -93,8 +93,8 @@ typedef struct Input {
 typedef struct Report {
     const char *name;
     Node *value;     /* before training_graph(): the AVERAGE node (or, in the evaluation graph, a
-                        batched value to write per sample) */
-    Node *num, *den; /* after: accumulators */
+                        batched value to write per sample: num and den stay NULL) */
+    Node *num, *den; /* after: accumulators of one element */
     Span at;
 } Report;
 

@@ -92,6 +92,14 @@ static bool attention_operands(const Rule *r, int extra)
             return false;
         }
     }
+    int64_t tq = r->in[0]->type.dim[0], tk = r->in[1]->type.dim[0];
+    if ((r->attr->attention.causal || r->attr->attention.window) && tq != tk) {
+        rule_error(r,
+                   "causal and windowed `attention` need as many queries as keys, got %" PRId64
+                   " and %" PRId64,
+                   tq, tk);
+        return false;
+    }
     return attention_heads(r) && (!has_mask || attention_extra(r, extra, DT_BOOL)) &&
            (!has_bias || attention_extra(r, extra + has_mask, DT_F32));
 }
