@@ -41,7 +41,7 @@ model M {
   b: Linear(4, 4)
   forward(x: [4]) {
     y = b(x) + z
-    return average(b(y) @ x') + 
+    return average(b(y) @ x') +
   }
 }
 END

@@ -30,7 +30,7 @@ allow 'frontend/driver/.*' "$base|frontend/driver/[a-z_]+\.h|build\.h"
 allow 'frontend/[a-z_]+\.[ch]|grammar/.*' \
     "$base|$graph|frontend/[a-z_]+\.h|bm\.tab\.h|bm\.lex\.h|embedded\.h|build\.h|planner/.*|codegen/.*|frontend/driver/.*"
 allow 'planner/[a-z_0-9]+\.[ch]' "$base|$graph|planner/.*\.(h|inc)"
-allow 'planner/verify/.*' "$base|planner/verify/[a-z_]+\.h|planner/plan\.h"
+allow 'planner/verify/.*' "$base|planner/verify/[a-z_]+\.h|planner/plan(_read)?\.h"
 allow 'codegen/[a-z_0-9]+\.[ch]' "$base|$graph|planner/.*\.h|codegen/[a-z_0-9]+\.(h|inc)|embedded\.h|build\.h"
 allow 'runtime/.*' 'runtime/[a-z_0-9]+\.(h|inc)|bmrt\.h'
 
