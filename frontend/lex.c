@@ -64,21 +64,29 @@ Span lex_end_of_prev(const Lex *l)
 }
 
 /* Whether the ( and [ that are open are closed again before a brace, so that the mistake is inside
- * them and the lines up to there belong to it. */
+ * them and the lines up to there belong to it. Deeper nesting than the stack counts as open. */
 static bool parens_close(const Lex *l, int from)
 {
     const Source *s = l->parser->text;
+    char stack[64];
     int depth = 0;
-    for (int i = 0; i < l->open.n; i++)
-        depth = l->open.v[i].c == '{' ? 0 : depth + 1;
+    for (int i = 0; i < l->open.n; i++) {
+        depth = l->open.v[i].c == '{' ? 0 : depth;
+        if (depth == countof(stack))
+            return false;
+        if (l->open.v[i].c != '{')
+            stack[depth++] = l->open.v[i].c;
+    }
     int end = s->n - from > LOOK_AHEAD ? from + LOOK_AHEAD : s->n;
     for (int i = from; i < end && depth; i++) {
         char c = s->text[i];
-        if (c == '{' || c == '}')
+        bool opens = c == '(' || c == '[', closes = c == ')' || c == ']';
+        if (c == '{' || c == '}' || (opens && depth == countof(stack)) ||
+            (closes && stack[depth - 1] != (c == ')' ? '(' : '[')))
             return false;
-        if (c == '(' || c == '[')
-            depth++;
-        else if (c == ')' || c == ']')
+        if (opens)
+            stack[depth++] = c;
+        else if (closes)
             depth--;
         else if (c == '#')
             while (i + 1 < end && s->text[i + 1] != '\n')
@@ -161,17 +169,11 @@ static bool starts_statement(int type)
            type == T_FOR || type == T_FORWARD || type == T_BLOCK;
 }
 
-static bool starts_like_statement(int type)
-{
-    return starts_statement(type) || type == T_IF || type == T_NAME || type == T_USE ||
-           type == T_MODEL || type == T_TRAIN || type == T_PLAN || type == T_NAMES || type == T_IN;
-}
-
 /* Whether `t` begins an item although braces are open. The soft words are believed in the first
  * column and before what an item has next. */
 static bool starts_item(const Lex *l, const Token *t)
 {
-    if (!t->first || l->has_held)
+    if (!t->first || in_parens(l))
         return false;
     if (t->type == T_BLOCK)
         return true;
@@ -196,10 +198,12 @@ static bool starts_item(const Lex *l, const Token *t)
 /* ---- the newline rule ---- */
 
 /* A line that was not understood ends like any other, and also after a stray `:` or `=`. */
-static bool goes_on(int type)
+static bool goes_on(const Lex *l)
 {
-    return type == ',' || type == '+' || type == '-' || type == '*' || type == '/' || type == '@' ||
-           type == T_AND || type == T_OR || type == '(' || type == '[';
+    int type = l->last.type;
+    return l->last.at.lo != l->mistake &&
+           (type == ',' || type == '+' || type == '-' || type == '*' || type == '/' ||
+            type == '@' || type == T_AND || type == T_OR || type == '(' || type == '[');
 }
 
 static bool newline_before(Lex *l, const Token *t)
@@ -210,7 +214,7 @@ static bool newline_before(Lex *l, const Token *t)
         return true;
     if (l->recovering && (t->type == '}' || (t->first && starts_statement(t->type))))
         drop_parens(l);
-    else if (!l->can_end && (!l->recovering || goes_on(l->last.type)))
+    else if (!l->can_end && (!l->recovering || goes_on(l)))
         return false;
     if (in_parens(l))
         return false;
@@ -233,25 +237,6 @@ static Token newline_token(const Lex *l)
     return (Token){.type = T_NL, .at = {l->last.at.file, l->last.at.hi, l->last.at.hi}};
 }
 
-/* Something after a } on its line. The grammar would go back into the group just closed, so it is
- * told here; a statement is then read as if it stood on a line of its own. */
-static Token after_group(Lex *l, Token t)
-{
-    Span end = {l->last.at.file, l->last.at.hi, l->last.at.hi};
-    diag_error(l->parser->diag, end, "expected the end of the line, got %s", lex_describe(l, &t));
-    if (!starts_like_statement(t.type))
-        while (t.type != 0 && t.type != '}' && !t.first)
-            t = next_raw(l);
-    hold(l, t);
-    return newline_token(l);
-}
-
-static bool is_after_group(const Lex *l, const Token *t)
-{
-    return l->last.type == '}' && !t->first && !l->recovering && t->type != 0 && t->type != '}' &&
-           t->type != T_ELSE && t->type != T_YYerror;
-}
-
 /* An item begins where a } is missing: told once, and the braces are closed for the parser. */
 static void close_groups(Lex *l, const Token *t)
 {
@@ -269,6 +254,7 @@ static void bad_token(Lex *l, const Token *t)
     if (!l->recovering)
         diag_error(l->parser->diag, t->at, "%s", t->why);
     l->recovering = true;
+    l->mistake = t->at.lo;
     if (in_parens(l) && !parens_close(l, t->at.hi))
         drop_parens(l);
 }
@@ -290,13 +276,12 @@ static Token next_token(Lex *l)
         close_groups(l, &t);
     if (l->closing) {
         hold(l, t);
+        l->force_nl = false;
         if (l->can_end || l->recovering)
             return newline_token(l);
         l->closing--;
-        return (Token){.type = '}', .at = newline_token(l).at};
+        return (Token){.type = '}', .at = newline_token(l).at, .supplied = true};
     }
-    if (is_after_group(l, &t))
-        return after_group(l, t);
     if (newline_before(l, &t)) {
         l->force_nl = false;
         hold(l, t);
@@ -332,33 +317,45 @@ void lex_recover(Lex *l)
 {
     const Token t = l->last;
     bool begun = l->prev.type != T_NL && l->prev.type != '{' && l->prev.type != 0;
-    bool next_line = t.type == '}' || (t.first && t.type != T_NL && t.type != '{');
+    bool next_line =
+        t.type == '}' || (t.first && t.type != T_NL && t.type != '{' && t.type != T_ELSE);
     l->recovering = t.type != T_NL && t.type != '{';
+    l->mistake = t.at.lo;
     l->open.n = l->n_open_before; /* as before `t`: the entry a closer took off is still there */
+    if (t.supplied) {
+        l->closing++; /* and once more after an end of line */
+        return;
+    }
     if (begun && next_line && t.type != 0 && (!in_parens(l) || !parens_close(l, t.at.lo))) {
         drop_parens(l);
         hold(l, t);
         l->force_nl = true;
         return;
     }
+    if (t.type == '{')
+        drop_parens(l);
     count_bracket(l, &t);
     if (in_parens(l) && !parens_close(l, t.at.hi))
         drop_parens(l);
 }
 
+const char *lex_text(const Lex *l, const Token *t)
+{
+    return arena_strndup(l->parser->arena, l->parser->text->text + t->at.lo,
+                         (size_t)(t->at.hi - t->at.lo));
+}
+
 const char *lex_describe(const Lex *l, const Token *t)
 {
-    const Source *s = l->parser->text;
     switch (t->type) {
     case 0:
         return "the end of the file";
-    case T_NL:
-        return "the end of the line";
+    case T_NL: /* also put before a }, and then that is what the reader sees */
+        return l->has_held && l->held.type == '}' && !l->held.first ? "`}`" : "the end of the line";
     case T_STRING:
         return "a string";
     case T_NAME:
-        return arena_printf(l->parser->arena, "name `%.*s`", t->at.hi - t->at.lo,
-                            s->text + t->at.lo);
+        return arena_printf(l->parser->arena, "name `%s`", lex_text(l, t));
     }
-    return arena_printf(l->parser->arena, "`%.*s`", t->at.hi - t->at.lo, s->text + t->at.lo);
+    return arena_printf(l->parser->arena, "`%s`", lex_text(l, t));
 }

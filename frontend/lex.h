@@ -15,6 +15,7 @@ typedef struct Token {
     YYSTYPE value;
     Span at;
     bool first;      /* the first one on its line */
+    bool supplied;   /* a } that is not in the text, see close_groups() */
     const char *why; /* T_YYerror: the message */
 } Token;
 
@@ -35,6 +36,7 @@ struct Lex {
     Token prev, last; /* the last two delivered */
     VEC(Open) open;
     int n_open_before; /* open.n before `last` */
+    int mistake;       /* where the last one is, in bytes */
 
     int start_token; /* delivered first: chooses what is parsed; 0: none */
     bool can_end;    /* `last` can end a statement */
@@ -65,6 +67,7 @@ void lex_skip_group(Parser *p);
 /* The innermost bracket open where `last` stands, or NULL. */
 const Open *lex_enclosing(const Lex *l);
 Span lex_end_of_prev(const Lex *l);
+const char *lex_text(const Lex *l, const Token *t);     /* as written */
 const char *lex_describe(const Lex *l, const Token *t); /* "name `x`", "the end of the line" */
 
 /* Values of literals; a number that does not fit is reported, its value is then 0. */

@@ -6,6 +6,7 @@
 static const int soft_words[] = {T_MODEL, T_TRAIN, T_PLAN, T_NAMES, T_USE, T_IN};
 static const int operand_starts[] = {T_NAME,  T_INT,  T_FLOAT, T_STRING, T_TRUE,
                                      T_FALSE, T_NONE, T_NOT,   '(',      '-'};
+static const int pattern_starts[] = {T_NAME, T_INT, '*', T_POW};
 static const int operators[] = {T_OR, T_AND,  T_EQ, T_NE, '<',   T_LE, '>', T_GE, '+', '-', '*',
                                 '/',  T_IDIV, '%',  '@',  T_POW, T_IF, '.', '(',  '[', '\''};
 static const int reserved_words[] = {T_LET,    T_BLOCK,  T_FORWARD, T_PARAM, T_BUFFER, T_RETURN,
@@ -76,6 +77,15 @@ static const char *expectation(Parser *p, const Expected *full)
         one = "an expression";
         n = 1;
     }
+    if (full->token['*'] && full->token[T_POW] && !wants_operator(full)) {
+        drop(&e, pattern_starts, countof(pattern_starts));
+        one = "a pattern";
+        n = 1;
+    }
+    if (e.token[T_NL])
+        e.token[T_ELSE] = false;
+    if (one && e.token[T_DOTS])
+        e.token[':'] = false; /* t[..., a, :] */
     if (e.token[')'])
         e.token['='] = false; /* f(x = ..) */
     if (e.token[']'])
@@ -103,8 +113,7 @@ static bool report_unused_value(Parser *p, const Expected *e)
                              !is_one_of(t->type, operators, countof(operators))))
         return false;
     if (char_at(p, t->at.hi) == '=' && is_one_of(t->type, operators, countof(operators))) {
-        const char *op =
-            arena_strndup(p->arena, p->text->text + t->at.lo, (size_t)(t->at.hi - t->at.lo));
+        const char *op = lex_text(p->lex, t);
         diag_error(p->diag, t->at, "there is no `%s=`", op);
         diag_help(p->diag, "write `x = x %s ...`", op);
         return true;
@@ -141,7 +150,10 @@ static bool report_special(Parser *p, const Expected *e)
 static void help(Parser *p, const Expected *e)
 {
     const Token *t = &p->lex->last;
-    if (e->token[T_BLOCK])
+    if (t->first && p->lex->prev.type == T_NL && t->type != '(' && t->type != '[' &&
+        t->type != T_IF && is_one_of(t->type, operators, countof(operators)))
+        diag_help(p->diag, "to go on with a line, end it with `%s`", lex_text(p->lex, t));
+    else if (e->token[T_BLOCK])
         diag_help(p->diag, "a file holds `use`, `let`, `block`, `model`, `train`, `plan`, `names`");
     if (e->token[T_FORWARD] && (t->type == T_RETURN || t->type == T_REPORT || t->type == T_FOR))
         diag_help(p->diag, "statements stand in `forward(...) { ... }`");
@@ -162,6 +174,8 @@ static void note_bracket(Parser *p)
 void parse_syntax_error(Parser *p, Expected *e)
 {
     const Token *t = &p->lex->last;
+    if (t->supplied)
+        return; /* what is missing was told */
     if (!report_special(p, e)) {
         bool closer = (e->token[')'] || e->token[']']) && (t->first || t->type == '}');
         bool line_end = e->token[T_NL] || t->type == T_NL || t->type == 0;

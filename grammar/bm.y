@@ -78,21 +78,21 @@ static void yyerror(const Span *at, Parser *p, void *lexer, const char *message)
 %type <Let> let
 %type <ParamList> block_head params
 %type <Param> param
-%type <MemberList> members
+%type <MemberList> members members_body
 %type <Member *> member
 %type <InputList> forward_head inputs
 %type <Input> input type
 %type <Shape> shape dims
 %type <Dim> dim
-%type <StmtList> stmts
+%type <StmtList> stmts stmts_body
 %type <Stmt *> stmt ifstmt
 %type <Assert> assert
 %type <TargetList> targets
 %type <Target> target
 %type <NameList> names
-%type <SettingList> settings
+%type <SettingList> settings settings_body
 %type <Setting> setting
-%type <RenameList> renames
+%type <RenameList> renames renames_body
 %type <Pattern *> pattern
 %type <Seg> seg
 %type <ExprList> exprs
@@ -124,19 +124,25 @@ skip: %empty                                { lex_skip_group(p); } ;
 open: '{'                                   { yyerrok; } ;
 no_head: %empty | error ;
 
+/* Reduced as soon as the `}` is there, so that a mistake after it cannot lead back inside. */
+members_body: open members '}'              { $$ = $2; } ;
+stmts_body: open stmts '}'                  { $$ = $2; } ;
+settings_body: open settings '}'            { $$ = $2; } ;
+renames_body: open renames '}'              { $$ = $2; } ;
+
 item:
   USE STRING                                { $$ = item_use(p, @$, $2, @2, (ArgList){0}); }
 | USE STRING '(' args ')'                   { $$ = item_use(p, @$, $2, @2, $args); }
 | let                                       { $$ = item_let(p, @$, $let); }
-| BLOCK NAME block_head open members '}'
-    { $$ = item_block(p, @$, span_join(@1, @3), ITEM_BLOCK, $2, $3, $members); }
-| MODEL NAME no_head open members '}'
-    { $$ = item_block(p, @$, span_join(@1, @2), ITEM_MODEL, $2, (ParamList){0}, $members); }
-| TRAIN no_head open settings '}'           { $$ = item_settings(p, @$, @1, ITEM_TRAIN, $settings); }
-| PLAN no_head open settings '}'            { $$ = item_settings(p, @$, @1, ITEM_PLAN, $settings); }
-| NAMES no_head open renames '}'            { $$ = item_names(p, @$, @1, $renames); }
-| BLOCK error open members '}'              { $$ = NULL; }
-| MODEL error open members '}'              { $$ = NULL; }
+| BLOCK NAME block_head members_body
+    { $$ = item_block(p, @$, span_join(@1, @3), ITEM_BLOCK, $2, $3, $4); }
+| MODEL NAME no_head members_body
+    { $$ = item_block(p, @$, span_join(@1, @2), ITEM_MODEL, $2, (ParamList){0}, $4); }
+| TRAIN no_head settings_body           { $$ = item_settings(p, @$, @1, ITEM_TRAIN, $3); }
+| PLAN no_head settings_body            { $$ = item_settings(p, @$, @1, ITEM_PLAN, $3); }
+| NAMES no_head renames_body            { $$ = item_names(p, @$, @1, $3); }
+| BLOCK error members_body              { $$ = NULL; }
+| MODEL error members_body              { $$ = NULL; }
 | BLOCK error                               { $$ = NULL; }
 | MODEL error                               { $$ = NULL; }
 | BLOCK NAME error                          { $$ = NULL; }
@@ -177,13 +183,13 @@ member:
 | name '[' name IN expr ']' ':' expr        { $$ = member_stack(p, @$, $1, $3, $5, $8); }
 | let                                       { $$ = member_let(p, @$, $let); }
 | assert                                    { $$ = member_assert(p, @$, $assert); }
-| IF test open members '}'                  { $$ = member_if(p, @$, $test, $4, (MemberList){0}); }
-| IF test open members '}' ELSE no_head open members '}'
-                                            { $$ = member_if(p, @$, $test, $4, $9); }
-| FORWARD forward_head open stmts '}'
-    { $$ = member_forward(p, @$, span_join(@1, @2), $2, $stmts); }
+| IF test members_body                  { $$ = member_if(p, @$, $test, $3, (MemberList){0}); }
+| IF test members_body ELSE no_head members_body
+                                            { $$ = member_if(p, @$, $test, $3, $6); }
+| FORWARD forward_head stmts_body
+    { $$ = member_forward(p, @$, span_join(@1, @2), $2, $3); }
 | IF error                                  { $$ = NULL; }
-| IF test open members '}' ELSE error       { $$ = NULL; }
+| IF test members_body ELSE error       { $$ = NULL; }
 | FORWARD error                             { $$ = NULL; }
 ;
 kind:
@@ -241,18 +247,18 @@ stmt:
 | RETURN exprs                              { $$ = stmt_return(p, @$, $2); }
 | REPORT NAME '=' expr                      { $$ = stmt_report(p, @$, $2, $4); }
 | assert                                    { $$ = stmt_assert(p, @$, $1); }
-| FOR names IN expr open stmts '}'          { $$ = stmt_for(p, @$, $2, $4, $6); }
+| FOR names IN expr stmts_body          { $$ = stmt_for(p, @$, $2, $4, $5); }
 | ifstmt
-| FOR error open stmts '}'                  { $$ = NULL; }
+| FOR error stmts_body                  { $$ = NULL; }
 | FOR error                                 { $$ = NULL; }
 | IF error                                  { $$ = NULL; }
 ;
 ifstmt:
-  IF test open stmts '}'                    { $$ = stmt_if(p, @$, $test, $4, (StmtList){0}); }
-| IF test open stmts '}' ELSE no_head open stmts '}'
-                                            { $$ = stmt_if(p, @$, $test, $4, $9); }
-| IF test open stmts '}' ELSE ifstmt        { StmtList no; ONE(no, $7); $$ = stmt_if(p, @$, $test, $4, no); }
-| IF test open stmts '}' ELSE error         { $$ = NULL; }
+  IF test stmts_body                    { $$ = stmt_if(p, @$, $test, $3, (StmtList){0}); }
+| IF test stmts_body ELSE no_head stmts_body
+                                            { $$ = stmt_if(p, @$, $test, $3, $6); }
+| IF test stmts_body ELSE ifstmt        { StmtList no; ONE(no, $5); $$ = stmt_if(p, @$, $test, $3, no); }
+| IF test stmts_body ELSE error         { $$ = NULL; }
 ;
 assert:
   ASSERT expr                               { $$ = (Assert){$2, NULL}; }
