@@ -61,6 +61,7 @@ struct Group {
     Phase phase;
     ItemList item;
     bool batched, reduces, colsum;
+    bool fed;             /* another group waits for it: its depth is settled */
     bool set;             /* dims are set: a fused group */
     int64_t dim[BM_DIMS]; /* the domain, axes aligned to the right */
     uint32_t inner;       /* axes of the row; 0: not decided */
@@ -85,6 +86,7 @@ typedef struct Build {
     ItemList item;
     Item **of_node; /* by node id */
     GroupList group, order;
+    int last_heavy;         /* id of the last group with a kernel of its own */
     Map *kernels;           /* of the plan: hash text -> Kernel */
     const Item *result[64]; /* what the host reads: kept to the program's end */
     int n_result;

@@ -158,9 +158,10 @@ static bool domain_fits(const Group *g, const Item *i, int64_t *dim, uint32_t *i
     return true;
 }
 
-static int depth_of(Item *i)
+/* Only groups of its own phase can wait for a group: earlier phases are over. */
+static int depth_of(const Item *x, Phase phase)
 {
-    return i->group ? i->group->depth : i->depth;
+    return x->phase != phase ? 0 : x->group ? x->group->depth : x->depth;
 }
 
 /* The group that makes the value of `x` in memory or registers; NULL for leaves and virtual items.
@@ -175,7 +176,41 @@ static bool reads_storage_of(const Item *x, const Group *g)
     return false;
 }
 
-static bool operands_allow(const Item *i, const Group *g)
+/* Readers of a parameter that is written must come before, or be in the same kernel. */
+static bool readers_allow(const Build *b, const Item *i, const Group *g)
+{
+    if (i->op != OP_ASSIGN)
+        return true;
+    const Item *leaf = i->in[0];
+    for (int k = 0; k < b->group.n; k++) {
+        const Group *r = b->group.v[k];
+        if (r == g || r->phase != i->phase || !r->item.n)
+            continue;
+        for (int j = 0; j < r->reads.n; j++)
+            if (r->reads.v[j]->place.root == leaf && r->depth >= g->depth)
+                return false;
+    }
+    return true;
+}
+
+static bool can_absorb(const Build *b, const Group *g, const Group *h)
+{
+    if (g == h || !h->set || g->phase != h->phase || g->depth != h->depth ||
+        g->batched != h->batched)
+        return false;
+    if (g->inner != h->inner || memcmp(g->dim, h->dim, sizeof g->dim) != 0)
+        return false;
+    if (g->item.n + h->item.n > MOST_ITEMS || g->reads.n + h->reads.n > MOST_READS)
+        return false;
+    if (g->item.v[0]->backward != h->item.v[0]->backward)
+        return false;
+    for (int k = 0; k < h->item.n; k++)
+        if (h->item.v[k]->op == OP_ASSIGN || !readers_allow(b, h->item.v[k], g))
+            return false;
+    return true;
+}
+
+static bool operands_allow(const Build *b, const Item *i, const Group *g)
 {
     for (int k = 0; k < i->n_in; k++) {
         if (i->op == OP_ASSIGN && k == 0)
@@ -189,25 +224,12 @@ static bool operands_allow(const Item *i, const Group *g)
                 return false;
             continue;
         }
-        if (reads_storage_of(x, g) || depth_of(x) >= g->depth)
+        if (reads_storage_of(x, g))
             return false;
-    }
-    return true;
-}
-
-/* Readers of a parameter that is written must come before, or be in the same kernel. */
-static bool readers_allow(const Build *b, const Item *i, const Group *g)
-{
-    if (i->op != OP_ASSIGN)
-        return true;
-    const Item *leaf = i->in[0];
-    for (int k = 0; k < b->group.n; k++) {
-        const Group *r = b->group.v[k];
-        if (r == g || r->phase != i->phase)
-            continue;
-        for (int j = 0; j < r->reads.n; j++)
-            if (r->reads.v[j]->place.root == leaf && r->depth >= g->depth)
-                return false;
+        /* a group nobody waits for can still be made later */
+        bool merges = base->group && base->op != OP_RESHAPE && can_absorb(b, g, base->group);
+        if (depth_of(x, g->phase) >= g->depth && g->fed && !merges)
+            return false;
     }
     return true;
 }
@@ -220,6 +242,15 @@ static int count_reads(const Group *g, const Item *i)
     return n;
 }
 
+/* Backward work joins a forward kernel only where the pass turns (the loss): anywhere else its
+ * result would have to be kept until the backward gets there. What is computed again never does. */
+static bool may_turn(const Build *b, const Group *g, const Item *i)
+{
+    if (!i->backward || g->item.v[0]->backward)
+        return true;
+    return !i->recompute && g->id > b->last_heavy;
+}
+
 static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim, uint32_t *inner)
 {
     if (!g->set || g->phase != i->phase || g->item.n >= MOST_ITEMS ||
@@ -227,7 +258,8 @@ static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim
         return false;
     if (g->batched != over(i)->batched)
         return false;
-    if (!domain_fits(g, i, dim, inner) || !operands_allow(i, g) || !readers_allow(b, i, g))
+    if (!may_turn(b, g, i) || !domain_fits(g, i, dim, inner) || !operands_allow(b, i, g) ||
+        !readers_allow(b, i, g))
         return false;
     if (*inner != g->inner || memcmp(dim, g->dim, sizeof g->dim) != 0)
         for (int k = 0; k < g->item.n; k++)
@@ -263,19 +295,56 @@ static int operand_depth(const Item *i)
 {
     int depth = 0;
     for (int k = 0; k < i->n_in; k++)
-        if (depth_of(i->in[k]) > depth)
-            depth = depth_of(i->in[k]);
+        if (depth_of(i->in[k], i->phase) > depth)
+            depth = depth_of(i->in[k], i->phase);
     return depth;
+}
+
+static void feeds(Item *x, const Group *g)
+{
+    if (x->group) {
+        x->group->fed = x->group->fed || x->group != g;
+        return;
+    }
+    for (int k = 0; k < x->n_in; k++)
+        feeds(x->in[k], g);
 }
 
 static void put_in(Build *b, Group *g, Item *i)
 {
+    for (int k = 0; k < i->n_in; k++) {
+        feeds(i->in[k], g);
+        int depth = depth_of(i->in[k], g->phase);
+        if (through_views(i->in[k])->group != g && depth >= g->depth)
+            g->depth = depth + 1;
+    }
     add_reads(b, g, i);
     vec_push(b->a, &g->item, i);
     i->group = g;
     g->reduces = g->reduces || reduces(i);
     g->colsum = g->colsum || i->op == OP_BATCH_SUM;
-    g->key = i->id;
+    if (g->key < i->id)
+        g->key = i->id;
+}
+
+/* Two makers of an item's operands at one depth cannot wait for each other: they become one kernel
+ * with it. */
+static void absorb(Build *b, Group *g, Group *h)
+{
+    ItemList all = {0};
+    int x = 0, y = 0;
+    while (x < g->item.n || y < h->item.n) {
+        bool first = y == h->item.n || (x < g->item.n && g->item.v[x]->id < h->item.v[y]->id);
+        vec_push(b->a, &all, first ? g->item.v[x++] : h->item.v[y++]);
+    }
+    g->item.n = 0;
+    g->reads.n = 0;
+    h->item.n = h->reads.n = 0;
+    h->set = false;
+    for (int k = 0; k < all.n; k++)
+        all.v[k]->group = g;
+    for (int k = 0; k < all.n; k++)
+        put_in(b, g, all.v[k]);
 }
 
 static void own_group(Build *b, Item *i)
@@ -298,6 +367,8 @@ static void own_group(Build *b, Item *i)
             g->inner = axes_of_row(i);
     }
     put_in(b, g, i);
+    g->fed = i->op ==
+             OP_PICK; /* one number of a wide row: read before the row's memory is written over */
 }
 
 /* Groups worth asking: makers of the operands, then other readers of the same values, deepest
@@ -328,6 +399,14 @@ static int candidates(Build *b, const Item *i, Group *out[], int most)
     return n;
 }
 
+static bool makes_operand(const Group *g, const Item *i)
+{
+    for (int k = 0; k < i->n_in; k++)
+        if (through_views(i->in[k])->group == g)
+            return true;
+    return false;
+}
+
 /* Sums over the batch with many columns are kernels over columns: no partials, no fold. */
 static bool by_columns(const Item *i)
 {
@@ -342,6 +421,7 @@ static void place_item(Build *b, Item *i)
         i->cls = IC_HEAVY;
     if (i->cls == IC_HEAVY) {
         own_group(b, i);
+        b->last_heavy = i->group->id;
         return;
     }
     if (i->cls != IC_FUSE) {
@@ -357,6 +437,9 @@ static void place_item(Build *b, Item *i)
             continue;
         memcpy(ask[k]->dim, dim, sizeof dim);
         ask[k]->inner = inner;
+        for (int j = 0; j < n; j++)
+            if (makes_operand(ask[j], i) && can_absorb(b, ask[k], ask[j]))
+                absorb(b, ask[k], ask[j]);
         put_in(b, ask[k], i);
         return;
     }
@@ -443,7 +526,7 @@ static void order_groups(Build *b)
         int n = 0, in_phase = 0, done = 0;
         for (int k = 0; k < b->group.n; k++) {
             Group *g = b->group.v[k];
-            if ((int)g->phase != p)
+            if ((int)g->phase != p || !g->item.n)
                 continue;
             in_phase++;
             if (!g->waits)

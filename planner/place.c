@@ -186,6 +186,14 @@ static bool is_matrix(const Item *x)
     return true;
 }
 
+static int kept_axes(const Item *batch_sum)
+{
+    int n = 0;
+    for (int k = 0; k < batch_sum->type.ndim; k++)
+        n += batch_sum->type.dim[k] > 1;
+    return n;
+}
+
 /* Operands a kernel can only read from plain memory, or with few strides. */
 static bool needs_copy(const Item *user, int k)
 {
@@ -206,8 +214,8 @@ static bool needs_copy(const Item *user, int k)
     case OP_GATHER:
     case OP_PICK:
         return k == 0 && virtual_x;
-    case OP_BATCH_SUM:
-        return !virtual_x && !is_contiguous(x);
+    case OP_BATCH_SUM: /* one column after the other: any strides; several axes as one row: a run */
+        return !virtual_x && kept_axes(user) > 1 && !is_contiguous(x);
     default:
         return false;
     }

@@ -183,6 +183,27 @@ static Program *sample_program(Arena *a, const Program *eval)
     return s;
 }
 
+/* Evaluation adds up its averages over many micro-batches: the host divides at the end, so nothing
+ * else is asked for. */
+static Program *eval_program(Arena *a, const Program *eval)
+{
+    Program *e = arena_make(a, Program);
+    *e = *eval;
+    e->root.v = NULL;
+    e->root.n = e->root.cap = 0;
+    for (int k = 0; k < e->term.n; k++) {
+        vec_push(a, &e->root, e->term.v[k].num);
+        vec_push(a, &e->root, e->term.v[k].den);
+    }
+    for (int k = 0; k < e->report.n; k++) {
+        const Report *r = &e->report.v[k];
+        vec_push(a, &e->root, r->num ? r->num : r->value);
+        if (r->num && r->den)
+            vec_push(a, &e->root, r->den);
+    }
+    return e;
+}
+
 static void add_program(Plan *p, Map *kernels, const Model *m, const PlanOptions *o,
                         ProgramKind kind, const Program *prog, int64_t nb, int64_t rounds, Diag *d)
 {
@@ -247,7 +268,7 @@ static Plan *plan_try(Arena *a, const Model *m, const PlanOptions *o, int64_t nb
     p->memory = o->memory;
     Map *kernels = map_new(a);
     add_program(p, kernels, m, o, PROGRAM_TRAIN, &m->train, nb, p->rounds, d);
-    add_program(p, kernels, m, o, PROGRAM_EVAL, &m->eval, nb, 0, d);
+    add_program(p, kernels, m, o, PROGRAM_EVAL, eval_program(a, &m->eval), nb, 0, d);
     if (m->eval.logits && m->eval.logits->type.batched)
         add_program(p, kernels, m, o, PROGRAM_SAMPLE, sample_program(a, &m->eval), 1, 1, d);
     lifetimes(p);
