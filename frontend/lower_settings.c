@@ -1,0 +1,378 @@
+/* lower_settings.c - the sections `train` and `plan`, key by key. */
+#include "frontend/lower_ops.h"
+
+#include <inttypes.h>
+
+typedef struct Key {
+    const char *name;
+    enum { PATTERN_NO, PATTERN_MAY, PATTERN_MUST } pattern;
+    bool (*set)(Lower *l, const Env *env, const Setting *s);
+} Key;
+
+static const char *word_of(const Expr *e)
+{
+    return e->kind == EXPR_NAME ? e->text : e->kind == EXPR_NONE ? "none" : "";
+}
+
+static bool not_built(Lower *l, const Setting *s, const char *what)
+{
+    diag_error(l->d, s->value->at, "not built yet: %s = %s%s", s->key.text,
+               source_text(l, s->value->at), what);
+    return false;
+}
+
+static bool positive(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t *out)
+{
+    const char *what = arena_printf(l->a, "`%s`", s->key.text);
+    if (!eval_int(l, env, s->value, what, out))
+        return false;
+    if (*out >= least && *out <= (int64_t)1 << 60)
+        return true;
+    diag_error(l->d, s->value->at, "`%s` is at least %" PRId64 ", got %" PRId64, s->key.text, least,
+               *out);
+    return false;
+}
+
+/* ---- train ---- */
+
+static bool data_value(Lower *l, const Env *env, const Setting *s, Data *out)
+{
+    Value v = eval(l, env, s->value);
+    if (v.kind == VAL_DATA) {
+        *out = *v.data;
+        return true;
+    }
+    if (v.kind != VAL_ERROR)
+        diag_error(
+            l->d, s->value->at,
+            "`%s` is text(\"file\"), tokens(\"file\", format = ..) or npy(x = \"file\", ..), "
+            "got %s",
+            s->key.text, value_what(&v));
+    return false;
+}
+
+static bool set_data(Lower *l, const Env *env, const Setting *s)
+{
+    return data_value(l, env, s, &l->m->data);
+}
+
+static bool set_valid(Lower *l, const Env *env, const Setting *s)
+{
+    return data_value(l, env, s, &l->m->valid);
+}
+
+static bool set_valid_every(Lower *l, const Env *env, const Setting *s)
+{
+    return positive(l, env, s, 1, &l->m->valid_every);
+}
+
+static bool set_batch(Lower *l, const Env *env, const Setting *s)
+{
+    l->m->batch_at = s->value->at;
+    return positive(l, env, s, 1, &l->m->batch);
+}
+
+static bool set_steps(Lower *l, const Env *env, const Setting *s)
+{
+    return positive(l, env, s, 0, &l->m->steps);
+}
+
+static bool set_seed(Lower *l, const Env *env, const Setting *s)
+{
+    return positive(l, env, s, 0, &l->m->seed);
+}
+
+static bool set_clip(Lower *l, const Env *env, const Setting *s)
+{
+    Value v = eval(l, env, s->value);
+    if (v.kind == VAL_NONE)
+        return true;
+    if (!want_number(l, &v, s->value->at, "`clip`", &l->m->clip))
+        return false;
+    if (l->m->clip > 0)
+        return true;
+    diag_error(l->d, s->value->at, "`clip` is a norm above 0, or none, got %s",
+               value_text(l->a, &v));
+    return false;
+}
+
+static bool one_of(Lower *l, const Setting *s, const char *good, const char *const later[])
+{
+    const char *word = word_of(s->value);
+    if (strcmp(word, good) == 0)
+        return true;
+    StrBuf all = strbuf_new(l->a);
+    strbuf_add(&all, good);
+    for (int i = 0; later[i]; i++) {
+        if (strcmp(word, later[i]) == 0)
+            return not_built(l, s, "");
+        strbuf_printf(&all, " or %s", later[i]);
+    }
+    diag_error(l->d, s->value->at, "`%s` is %s, got %s", s->key.text, all.text,
+               source_text(l, s->value->at));
+    return false;
+}
+
+static bool set_precision(Lower *l, const Env *env, const Setting *s)
+{
+    (void)env;
+    return one_of(l, s, "fp32", (const char *const[]){"bf16", "fp16", NULL});
+}
+
+static bool set_accumulate(Lower *l, const Env *env, const Setting *s)
+{
+    (void)env;
+    return one_of(l, s, "local", (const char *const[]){"reduced", NULL});
+}
+
+static bool set_reduce(Lower *l, const Env *env, const Setting *s)
+{
+    (void)env;
+    return one_of(l, s, "ordered", (const char *const[]){"invariant", NULL});
+}
+
+static bool set_schedule(Lower *l, const Env *env, const Setting *s)
+{
+    Value v = eval(l, env, s->value);
+    if (v.kind == VAL_OPERATOR && strcmp(v.op->name, "constant") == 0)
+        return true; /* the default */
+    if (v.kind == VAL_SCHEDULE) {
+        l->m->schedule = *v.schedule;
+        return true;
+    }
+    if (v.kind != VAL_ERROR)
+        diag_error(l->d, s->value->at,
+                   "`schedule` is cosine(..), linear(..), wsd(..) or constant, got %s",
+                   value_what(&v));
+    return false;
+}
+
+static bool set_optimizer(Lower *l, const Env *env, const Setting *s)
+{
+    Value v = eval(l, env, s->value);
+    if (v.kind != VAL_OPTIMIZER) {
+        if (v.kind != VAL_ERROR)
+            diag_error(l->d, s->value->at,
+                       "`optimizer` is adamw(lr = ..), adam, sgd, adagrad or lion, got %s",
+                       value_what(&v));
+        return false;
+    }
+    if (!s->pattern) {
+        l->m->optimizer.v[0] = *v.optimizer;
+        return true;
+    }
+    vec_push(l->a, &l->m->optimizer, *v.optimizer);
+    for (int i = 0; i < l->m->param.n; i++)
+        if (pattern_matches(s->pattern, l->m->param.v[i].path))
+            l->m->param.v[i].optimizer = l->m->optimizer.n - 1;
+    return true;
+}
+
+static bool set_freeze(Lower *l, const Env *env, const Setting *s)
+{
+    bool frozen;
+    if (!eval_bool(l, env, s->value, "`freeze`", &frozen))
+        return false;
+    for (int i = 0; i < l->m->param.n; i++)
+        if (!l->m->param.v[i].buffer && pattern_matches(s->pattern, l->m->param.v[i].path))
+            l->m->param.v[i].frozen = frozen;
+    return true;
+}
+
+static bool set_start(Lower *l, const Env *env, const Setting *s)
+{
+    Value v;
+    bool init = strcmp(word_of(s->value), "init") == 0;
+    if (!init) {
+        v = eval(l, env, s->value);
+        if (v.kind == VAL_ERROR)
+            return false;
+        if (v.kind != VAL_INIT || v.init->kind != INIT_NPY) {
+            diag_error(l->d, s->value->at, "`start` is npy(\"file\") or init, got %s",
+                       value_what(&v));
+            return false;
+        }
+    }
+    for (int i = 0; i < l->m->param.n; i++)
+        if (pattern_matches(s->pattern, l->m->param.v[i].path))
+            l->m->param.v[i].init = init ? l->block_init.v[i] : *v.init;
+    return true;
+}
+
+/* ---- plan ---- */
+
+static bool set_ranks(Lower *l, const Env *env, const Setting *s)
+{
+    l->m->plan.ranks_at = s->value->at;
+    if (!positive(l, env, s, 1, &l->m->plan.ranks))
+        return false;
+    return l->m->plan.ranks == 1 || not_built(l, s, " (one rank so far)");
+}
+
+static bool set_memory(Lower *l, const Env *env, const Setting *s)
+{
+    l->m->plan.memory_at = s->value->at;
+    return positive(l, env, s, 1, &l->m->plan.memory);
+}
+
+static bool set_micro_batch(Lower *l, const Env *env, const Setting *s)
+{
+    l->m->plan.micro_at = s->value->at;
+    return strcmp(word_of(s->value), "auto") == 0 ||
+           positive(l, env, s, 1, &l->m->plan.micro_batch);
+}
+
+static bool set_auto(Lower *l, const Env *env, const Setting *s)
+{
+    (void)env;
+    return strcmp(word_of(s->value), "auto") == 0 ||
+           not_built(l, s, ": it comes with the planner for many ranks");
+}
+
+static bool set_zero(Lower *l, const Env *env, const Setting *s)
+{
+    int64_t level;
+    if (strcmp(word_of(s->value), "auto") == 0)
+        return true;
+    if (!positive(l, env, s, 0, &level))
+        return false;
+    if (level == 0)
+        return true;
+    if (level <= 3)
+        return not_built(l, s, ": it comes with the planner for many ranks");
+    diag_error(l->d, s->value->at, "`zero` is 0, 1, 2, 3 or auto, got %" PRId64, level);
+    return false;
+}
+
+static const Key train_key[] = {{"data", PATTERN_NO, set_data},
+                                {"valid", PATTERN_NO, set_valid},
+                                {"valid_every", PATTERN_NO, set_valid_every},
+                                {"batch", PATTERN_NO, set_batch},
+                                {"steps", PATTERN_NO, set_steps},
+                                {"optimizer", PATTERN_MAY, set_optimizer},
+                                {"schedule", PATTERN_NO, set_schedule},
+                                {"clip", PATTERN_NO, set_clip},
+                                {"precision", PATTERN_NO, set_precision},
+                                {"seed", PATTERN_NO, set_seed},
+                                {"start", PATTERN_MUST, set_start},
+                                {"freeze", PATTERN_MUST, set_freeze},
+                                {"accumulate", PATTERN_NO, set_accumulate},
+                                {"reduce", PATTERN_NO, set_reduce},
+                                {NULL, PATTERN_NO, NULL}};
+
+static const Key plan_key[] = {{"ranks", PATTERN_NO, set_ranks},
+                               {"memory", PATTERN_NO, set_memory},
+                               {"micro_batch", PATTERN_NO, set_micro_batch},
+                               {"zero", PATTERN_MAY, set_zero},
+                               {"recompute", PATTERN_MAY, set_auto},
+                               {"overlap", PATTERN_NO, set_auto},
+                               {"offload", PATTERN_MAY, set_auto},
+                               {"hybrid", PATTERN_MAY, set_auto},
+                               {"lead", PATTERN_MAY, set_auto},
+                               {"bucket", PATTERN_MAY, set_auto},
+                               {NULL, PATTERN_NO, NULL}};
+
+/* ---- sections ---- */
+
+static const Key *find_key(Lower *l, const Key *table, const Setting *s, const char *section)
+{
+    Map *names = map_new(l->a);
+    for (const Key *k = table; k->name; k++) {
+        if (strcmp(k->name, s->key.text) == 0)
+            return k;
+        map_put(names, k->name, NULL);
+    }
+    const char *near = map_nearest(names, s->key.text);
+    diag_error(l->d, s->key.at, "`%s` has no `%s`", section, s->key.text);
+    if (near)
+        diag_help(l->d, "did you mean `%s`?", near);
+    return NULL;
+}
+
+static bool check_setting(Lower *l, const Key *k, const Setting *s, Map *seen)
+{
+    if (s->pattern && k->pattern == PATTERN_NO) {
+        diag_error(l->d, s->pattern->at, "`%s` takes no pattern", k->name);
+        return false;
+    }
+    if (!s->pattern && k->pattern == PATTERN_MUST) {
+        diag_error(l->d, s->at, "`%s` needs a pattern: %s ** = ..", k->name, k->name);
+        return false;
+    }
+    if (s->pattern)
+        return pattern_known(l, s->pattern);
+    const Setting *old = map_get(seen, k->name);
+    map_put(seen, k->name, (void *)(uintptr_t)s);
+    if (!old)
+        return true;
+    diag_error(l->d, s->key.at, "`%s` is set twice", k->name);
+    diag_note(l->d, old->at, "first here");
+    return false;
+}
+
+static Map *run_section(Lower *l, const Item *item, const Key *table, const char *name)
+{
+    Map *seen = map_new(l->a);
+    Env env = {.file = l->main, .limit = INT32_MAX};
+    for (int i = 0; item && i < item->settings.n; i++) {
+        const Setting *s = &item->settings.v[i];
+        const Key *k = find_key(l, table, s, name);
+        if (k && check_setting(l, k, s, seen))
+            k->set(l, &env, s);
+    }
+    return seen;
+}
+
+bool batch_size(Lower *l, Span at, Value *out)
+{
+    const Item *train = l->main ? l->main->train : NULL;
+    *out = value_int(1);
+    for (int i = 0; train && i < train->settings.n; i++) {
+        const Setting *s = &train->settings.v[i];
+        if (strcmp(s->key.text, "batch") != 0)
+            continue;
+        if (l->batch_busy) {
+            diag_error(l->d, at, "`batch` is defined by itself");
+            *out = value_error();
+            return true;
+        }
+        l->batch_busy = true;
+        Env env = {.file = l->main, .limit = INT32_MAX};
+        *out = eval(l, &env, s->value);
+        l->batch_busy = false;
+        return true;
+    }
+    return true;
+}
+
+static void check_complete(Lower *l, const Map *seen)
+{
+    static const char *const needed[][2] = {{"batch", "batch = 16"},
+                                            {"steps", "steps = 1000"},
+                                            {"optimizer", "optimizer = adamw(lr = 1e-3)"}};
+    for (int i = 0; i < countof(needed); i++) {
+        if (map_find(seen, needed[i][0]) >= 0)
+            continue;
+        diag_error(l->d, l->main->train->head, "train needs `%s`", needed[i][0]);
+        diag_help(l->d, "%s", needed[i][1]);
+    }
+}
+
+void lower_settings(Lower *l)
+{
+    Model *m = l->m;
+    static const Optimizer plain = {OPT_ADAMW, 0, 0.9, 0.999, 1e-8, 0.01, 0, {-1, 0, 0}};
+    vec_push(l->a, &m->optimizer, plain); /* without `train`: what a plan counts state for */
+    m->batch = 1;
+    m->batch_at = NO_SPAN;
+    m->plan.ranks_at = m->plan.memory_at = m->plan.micro_at = NO_SPAN;
+    m->has_train = l->main->train != NULL;
+    for (int i = 0; i < m->param.n; i++)
+        vec_push(l->a, &l->block_init, m->param.v[i].init);
+    Map *seen = run_section(l, l->main->train, train_key, "train");
+    if (m->has_train)
+        check_complete(l, seen);
+    run_section(l, l->main->plan, plan_key, "plan");
+    check_data(l, &m->data, "data");
+    check_data(l, &m->valid, "valid");
+}

@@ -1,0 +1,112 @@
+/* value.h - what an expression is worth while a model is lowered: a constant, a tensor, a member,
+ * or a tuple of these. Private to lower*.c. */
+#ifndef BM_VALUE_H
+#define BM_VALUE_H
+
+/* The tree and the model both have a Param and an Input. */
+#define Param     AstParam
+#define ParamList AstParamList
+#define Input     AstInput
+#define InputList AstInputList
+#include "frontend/ast.h"
+#include "frontend/parse.h"
+#undef Param
+#undef ParamList
+#undef Input
+#undef InputList
+#include "frontend/lower.h"
+
+typedef struct Value Value;
+typedef struct Block Block;       /* lower_ctx.h */
+typedef struct Made Made;         /* a block with its arguments, not yet a member */
+typedef struct Inst Inst;         /* a member */
+typedef struct Stack Stack;       /* members name.0, name.1, ... */
+typedef struct Operator Operator; /* lower_ops.h */
+
+typedef struct Tuple {
+    Value *v;
+    int n;
+} Tuple;
+
+typedef enum ValueKind {
+    VAL_ERROR, /* already reported: whatever touches it stays silent */
+    VAL_NONE,
+    VAL_INT,       /* i */
+    VAL_FLOAT,     /* f */
+    VAL_BOOL,      /* b */
+    VAL_STRING,    /* text */
+    VAL_TUPLE,     /* tuple */
+    VAL_BLOCK,     /* block */
+    VAL_OPERATOR,  /* op */
+    VAL_INIT,      /* init: zeros, normal(0.02), ... */
+    VAL_MADE,      /* made */
+    VAL_DATA,      /* data: text("f"), ... */
+    VAL_OPTIMIZER, /* optimizer */
+    VAL_SCHEDULE,  /* schedule */
+    VAL_TENSOR,    /* node */
+    VAL_INSTANCE,  /* inst */
+    VAL_STACK,     /* stack */
+} ValueKind;
+
+struct Value {
+    ValueKind kind;
+    bool raw; /* VAL_STRING from the command line: a path is not joined with the model's folder */
+    union {
+        int64_t i;
+        double f;
+        bool b;
+        const char *text;
+        const Tuple *tuple;
+        Block *block;
+        const Operator *op;
+        const Init *init;
+        Made *made;
+        const Data *data;
+        const Optimizer *optimizer;
+        const Schedule *schedule;
+        Node *node;
+        Inst *inst;
+        Stack *stack;
+    };
+};
+
+static inline Value value_error(void)
+{
+    return (Value){.kind = VAL_ERROR};
+}
+static inline Value value_none(void)
+{
+    return (Value){.kind = VAL_NONE};
+}
+static inline Value value_int(int64_t i)
+{
+    return (Value){.kind = VAL_INT, .i = i};
+}
+static inline Value value_float(double f)
+{
+    return (Value){.kind = VAL_FLOAT, .f = f};
+}
+static inline Value value_bool(bool b)
+{
+    return (Value){.kind = VAL_BOOL, .b = b};
+}
+static inline Value value_string(const char *text)
+{
+    return (Value){.kind = VAL_STRING, .text = text};
+}
+
+static inline bool is_number(const Value *v)
+{
+    return v->kind == VAL_INT || v->kind == VAL_FLOAT;
+}
+static inline double number_of(const Value *v)
+{
+    return v->kind == VAL_INT ? (double)v->i : v->f;
+}
+
+Value value_tuple(Arena *a, const Value *v, int n); /* copies */
+const char *value_text(Arena *a, const Value *v);   /* 192, "abc", (1, 2), [4, 3], block Linear */
+const char *value_what(const Value *v);             /* "an int", "a tensor", ... */
+bool value_equal(const Value *a, const Value *b);   /* constants; an int equals the same float */
+
+#endif
