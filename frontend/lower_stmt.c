@@ -57,7 +57,8 @@ static bool may_assign(Lower *l, const Env *env, const Name *name)
 /* A node made for this assignment takes its name. */
 static void name_node(Lower *l, const Env *env, const Value *v, const char *name, int made_from)
 {
-    if (v->kind != VAL_TENSOR || v->node->id < made_from || v->node->name)
+    if (v->kind != VAL_TENSOR || v->node->id < made_from || v->node->name ||
+        v->node->instance != env->inst->index)
         return;
     Node *n = v->node;
     n->name = name;
