@@ -54,22 +54,6 @@ void skyline_undo(Skyline *s, int mark)
     }
 }
 
-/* The lowest offset >= at where item x misses every fixed item not yet placed. */
-static int64_t clear_of_fixed(const Skyline *s, int x, int64_t at)
-{
-    const Box *b = &s->box[x];
-    if (b->fixed >= 0)
-        return max64(at, b->fixed);
-    for (int k = 0; k < s->n_fixed; k++) {
-        const Box *f = &s->box[s->fixed[k]];
-        if (f->fixed >= at + b->size)
-            break;
-        if (s->offset[s->fixed[k]] < 0 && boxes_meet(f, b))
-            at = max64(at, f->fixed + f->size);
-    }
-    return at;
-}
-
 /* Raises the skyline over x's sections; false if a section cannot hold its rest any more. */
 static bool raise_top(Skyline *s, int x, int64_t top)
 {
@@ -119,12 +103,11 @@ bool skyline_place(Skyline *s, Part *part, int x)
         const Box *o = &s->box[y];
         if (s->floor[y] >= top || !boxes_meet(o, b))
             continue;
-        int64_t to = s->n_fixed ? clear_of_fixed(s, y, top) : top;
-        save(s, y, UNDO_FLOOR, s->floor[y]);
-        s->floor[y] = to;
-        widen(s, o);
-        if (to + o->size > s->cap || (o->fixed >= 0 && to > o->fixed))
+        if (o->fixed >= 0 || top + o->size > s->cap)
             return false;
+        save(s, y, UNDO_FLOOR, s->floor[y]);
+        s->floor[y] = top;
+        widen(s, o);
     }
     return true;
 }
@@ -250,7 +233,8 @@ static void find_twins(Skyline *s)
     }
 }
 
-/* Fixed items that stand on the ground, or on each other, are ground; the others float. */
+/* Fixed items with nothing but fixed items below them are ground. The others float: each is placed
+ * when its offset is the next in order, and until then nothing may push it up. */
 static void settle_fixed(Skyline *s)
 {
     int n = 0;
@@ -262,13 +246,11 @@ static void settle_fixed(Skyline *s)
     for (int k = 0; k < n; k++) {
         int x = s->key[k].item;
         const Box *b = &s->box[x];
-        int64_t ground = 0;
+        bool hole = false;
         for (int t = b->lo; t < b->hi; t++)
-            ground = max64(ground, s->top[t]);
-        if (ground < b->fixed) {
-            s->fixed[s->n_fixed++] = x;
+            hole |= s->top[t] < b->fixed;
+        if (hole)
             continue;
-        }
         for (int t = b->lo; t < b->hi; t++) {
             s->top[t] = b->fixed + b->size;
             s->rest[t] -= b->size;
@@ -289,7 +271,6 @@ void skyline_init(Skyline *s, Arena *a, const Pack *p, int64_t cap)
     s->twin = arena_array(a, int, n);
     s->seat = arena_array(a, int, n);
     s->order = arena_array(a, int, n);
-    s->fixed = arena_array(a, int, n);
     s->key = arena_array(a, Key, n);
     s->top = arena_array(a, int64_t, m);
     s->rest = arena_array(a, int64_t, m);
@@ -321,7 +302,7 @@ bool skyline_root(Skyline *s, Part *root)
         int64_t ground = 0;
         for (int t = b->lo; t < b->hi; t++)
             ground = max64(ground, s->top[t]);
-        s->floor[x] = clear_of_fixed(s, x, ground);
+        s->floor[x] = max64(ground, b->fixed);
         if (s->floor[x] + b->size > s->cap)
             return false;
         s->seat[x] = root->q;

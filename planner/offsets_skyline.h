@@ -36,7 +36,7 @@ typedef struct Skyline {
     int64_t looked; /* items and sections looked at: the measure of work */
     VEC(Undo) undo;
     /* by item */
-    int64_t *floor;  /* the skyline under it: where it would lie now, clear of fixed items */
+    int64_t *floor;  /* the skyline under it: where it would lie now (a fixed one: where it is) */
     int64_t *least;  /* it cannot end below this */
     int64_t *offset; /* where it was placed, or -1 */
     int *rank;       /* set by the search */
@@ -48,9 +48,7 @@ typedef struct Skyline {
     int64_t *rest; /* bytes of its unplaced items */
     int *cross;    /* unplaced items that live in it and in the next one */
     int *witness;  /* an item likely to be low enough, or -1 */
-    int *fixed;    /* fixed items that do not stand on the ground, by offset */
-    int n_fixed;
-    Part hull; /* a, b: the sections where a start has changed since the last check */
+    Part hull;     /* a, b: the sections where a start has changed since the last check */
     /* scratch */
     int *open;     /* by item or section */
     int64_t *held; /* by section */

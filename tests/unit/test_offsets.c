@@ -127,7 +127,7 @@ static void small_against_brute_force(void **state)
     Arena *a = arena_new();
     Gen g = {.arena = a, .state = 1};
     int harder = 0;
-    for (int round = 0; round < 1500; round++) {
+    for (int round = 0; round < 8000; round++) {
         int n = (int)gen_range(&g, 1, 7);
         bool fix = round % 3 == 0;
         g.item.n = 0;
@@ -184,6 +184,11 @@ static void fixed_items(void **state)
     OffsetItem hole[] = {{4, 0, 9, 0, 4}, {4, 0, 3, 0, -1}, {4, 4, 9, 0, -1}, {2, 5, 6, 0, -1}};
     OffsetResult r = solve(a, hole, 4, 1, 0, 1000);
     assert_true(r.proved && r.height == 10);
+    r = solve(a, hole, 4, 1, 0, 0);
+    assert_true(r.height == 10);
+    OffsetItem high[] = {{4, 0, 9, 0, 64}, {4, 0, 3, 0, -1}};
+    r = solve(a, high, 2, 4, 0, 0);
+    assert_true(r.proved && r.height == 68 && r.max_live == 8);
     /* Too small a hole: the free one goes above. */
     OffsetItem above[] = {{4, 0, 9, 0, 3}, {4, 0, 3, 0, -1}};
     r = solve(a, above, 2, 1, 0, 1000);
@@ -249,7 +254,9 @@ static void cut_rectangles(void **state)
         Gen g = {.arena = a, .state = (uint64_t)k};
         gen_perfect(&g, 30 + 2 * k, 20, 40);
         OffsetResult cheap = solve(a, g.item.v, g.item.n, 1, 0, 0);
-        OffsetResult r = solve(a, g.item.v, g.item.n, 1, 0, 20000);
+        OffsetResult r = solve(a, g.item.v, g.item.n, 1, 40, 1);
+        assert_true(r.proved == (r.height == 40));
+        r = solve(a, g.item.v, g.item.n, 1, 0, 20000);
         assert_int_equal(r.max_live, 40);
         assert_true(r.height <= cheap.height);
         assert_true(r.proved == (r.height == 40));
@@ -259,6 +266,28 @@ static void cut_rectangles(void **state)
     }
     assert_true(searched >= 20);
     assert_true(solved >= 30);
+}
+
+/* The same under a fixed lid that rests on a fixed post beside them: the hole is still a hole. */
+static void below_a_lid(void **state)
+{
+    (void)state;
+    int solved = 0, searched = 0;
+    for (int k = 0; k < 20; k++) {
+        Arena *a = arena_new();
+        Gen g = {.arena = a, .state = (uint64_t)k};
+        gen_perfect(&g, 30 + k, 20, 40);
+        vec_push(a, &g.item, ((OffsetItem){40, 20, 20, 0, 0}));
+        vec_push(a, &g.item, ((OffsetItem){5, 0, 20, 0, 40}));
+        OffsetResult cheap = solve(a, g.item.v, g.item.n, 1, 0, 0);
+        OffsetResult r = solve(a, g.item.v, g.item.n, 1, 0, 20000);
+        assert_true(r.proved == (r.height == 45));
+        solved += r.proved;
+        searched += cheap.height > 45;
+        arena_free(a);
+    }
+    assert_true(searched >= 5);
+    assert_true(solved >= 15);
 }
 
 static void random_is_valid_and_repeatable(void **state)
@@ -302,6 +331,7 @@ int main(void)
         cmocka_unit_test(huge_numbers),
         cmocka_unit_test(training_meets_the_bound),
         cmocka_unit_test(cut_rectangles),
+        cmocka_unit_test(below_a_lid),
         cmocka_unit_test(random_is_valid_and_repeatable),
     };
     return cmocka_run_group_tests(test, NULL, NULL);
