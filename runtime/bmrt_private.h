@@ -5,8 +5,12 @@
 #ifndef BMRT_PRIVATE_H
 #define BMRT_PRIVATE_H
 
+#include "runtime/data.h"
+#include "runtime/metrics.h"
 #include "runtime/options.h"
 #include "runtime/pool.h"
+#include "runtime/progress.h"
+#include "runtime/safetensors.h"
 
 typedef struct bmrt_run {
     bmrt pub; /* first: phase functions get a pointer to it */
@@ -17,6 +21,19 @@ typedef struct bmrt_run {
     double *partial;   /* bmrt_sum_squares: one sum a grain; [grains of the arena] */
     int64_t n_partial;
     int64_t steps; /* of the whole training: the schedule's length */
+    int64_t stop;  /* steps of this run */
+    int64_t eval_every;
+    bmrt_data train, valid; /* n is 0 where there is none */
+    int64_t *index;         /* sample numbers of a micro-batch; [n_index] */
+    int64_t n_index;
+    bmrt_metrics metrics;
+    bmrt_progress progress;
+    bool saves;
+    bmrt_saver saver;
+    int samples_fd, predictions_fd; /* --log-samples, --predictions; -1: not asked for */
+    bmrt_text wide_line;            /* for these two */
+    bool warned_empty;              /* a weight of 0 was reported */
+    double resident;                /* part of the arena, after the first step; -1: none ran */
 } bmrt_run;
 
 /* The private part behind what emitted code holds. */
@@ -52,5 +69,36 @@ double bmrt_schedule(const bmrt_model *m, int64_t steps, double base0, int64_t s
 double bmrt_base_lr(const bmrt_model *m);
 /* Writes every host scalar for run->pub.step. Returns the learning rate of the first optimizer. */
 double bmrt_write_host(bmrt_run *run);
+
+/* evaluate.c: one program over `samples` samples, in micro-batches, each phase in its order; leaves
+ * averages in the arena. `fill` writes the inputs of micro-batch `first`.. of `nb` samples; `each`
+ * (or NULL) runs after every round. */
+typedef struct bmrt_pass {
+    const bmrt_program *program;
+    int64_t samples;
+    BmStatus (*fill)(bmrt_run *run, const struct bmrt_pass *pass, int64_t first, int64_t nb,
+                     bmrt_error *e);
+    BmStatus (*each)(bmrt_run *run, const struct bmrt_pass *pass, int64_t first, int64_t nb,
+                     bmrt_error *e);
+    const void *context;
+} bmrt_pass;
+BmStatus bmrt_pass_run(bmrt_run *run, const bmrt_pass *pass, bmrt_error *e);
+
+/* The program's loss, or one average. A weight of 0 makes it 0, with one warning per run. */
+double bmrt_loss(bmrt_run *run, const bmrt_program *p);
+double bmrt_average_value(bmrt_run *run, const bmrt_average *a);
+
+/* All valid samples once, in order; a line of metrics and one for people. `last`: predictions are
+ * written. `step`: steps done. */
+BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e);
+
+/* train_loop.c: steps run->pub.step .. run->stop - 1, with evaluations. `*signal` is the one that
+ * ended it early, or 0. */
+BmStatus bmrt_train(bmrt_run *run, int *signal, bmrt_error *e);
+
+/* sample.c: continues the prompt by --sample tokens, written to file descriptor `fd`. */
+BmStatus bmrt_sample(bmrt_run *run, int fd, bmrt_error *e);
+/* What can be known before training: is there a program, is the prompt made of its tokens. */
+BmStatus bmrt_sample_check(bmrt_run *run, bmrt_error *e);
 
 #endif
