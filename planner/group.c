@@ -193,13 +193,35 @@ static bool readers_allow(const Build *b, const Item *i, const Group *g)
     return true;
 }
 
+/* The same axes; or h's values are g's row values. */
+static bool same_domain(const Group *g, const Group *h)
+{
+    if (g->inner && h->inner && g->inner != h->inner)
+        return false;
+    bool same = true, narrow = g->inner != 0 && h->inner == 0;
+    for (int k = 0; k < BM_DIMS; k++) {
+        bool in_row = g->inner >> k & 1;
+        same = same && g->dim[k] == h->dim[k];
+        narrow = narrow && (in_row ? h->dim[k] == 1 : g->dim[k] == h->dim[k]);
+    }
+    return same || narrow;
+}
+
 static bool can_absorb(const Build *b, const Group *g, const Group *h)
 {
-    if (g == h || !h->set || g->phase != h->phase || g->depth != h->depth ||
-        g->batched != h->batched)
+    if (g == h || !h->set || g->phase != h->phase || g->batched != h->batched)
         return false;
-    if (g->inner != h->inner || memcmp(g->dim, h->dim, sizeof g->dim) != 0)
+    if (h->depth > g->depth || (h->depth < g->depth && h->fed))
+        return false; /* something may wait for one and be waited for by the other */
+    if (!same_domain(g, h))
         return false;
+    uint32_t inner = g->inner | h->inner;
+    for (int k = 0; k < g->item.n && inner != g->inner; k++)
+        if (!rows_are_runs(g->item.v[k], inner))
+            return false;
+    for (int k = 0; k < h->item.n && inner != h->inner; k++)
+        if (!rows_are_runs(h->item.v[k], inner))
+            return false;
     if (g->item.n + h->item.n > MOST_ITEMS || g->reads.n + h->reads.n > MOST_READS)
         return false;
     if (g->item.v[0]->backward != h->item.v[0]->backward)
@@ -337,9 +359,10 @@ static void absorb(Build *b, Group *g, Group *h)
         bool first = y == h->item.n || (x < g->item.n && g->item.v[x]->id < h->item.v[y]->id);
         vec_push(b->a, &all, first ? g->item.v[x++] : h->item.v[y++]);
     }
-    g->item.n = 0;
-    g->reads.n = 0;
+    g->item.n = g->reads.n = 0;
     h->item.n = h->reads.n = 0;
+    g->inner |= h->inner;
+    g->fed = g->fed || h->fed;
     h->set = false;
     for (int k = 0; k < all.n; k++)
         all.v[k]->group = g;
@@ -375,7 +398,7 @@ static void own_group(Build *b, Item *i)
  * first. */
 static int candidates(Build *b, const Item *i, Group *out[], int most)
 {
-    int n = 0;
+    int n = 0, earliest = operand_depth(i) + 1;
     for (int k = 0; k < i->n_in && n < most; k++) {
         Group *g = through_views(i->in[k])->group;
         if (g && g->set)
@@ -384,7 +407,8 @@ static int candidates(Build *b, const Item *i, Group *out[], int most)
     for (int back = b->group.n - 1; back >= 0 && back >= b->group.n - 12 && n < most; back--) {
         Group *g = b->group.v[back];
         bool shares = false;
-        for (int k = 0; k < i->n_in && g->set; k++)
+        /* never later than it could be: others may wait for it */
+        for (int k = 0; k < i->n_in && g->set && g->depth <= earliest; k++)
             for (int j = 0; j < g->reads.n; j++)
                 shares = shares || (g->reads.v[j] == i->in[k] && type_count(&i->in[k]->type) > 1);
         if (shares)

@@ -81,6 +81,13 @@ static int64_t price(const Again *g, const Item *i)
     return bytes;
 }
 
+/* What the forward writes anyway is kept: making it again would keep as much and save no writing.
+ */
+static bool worth_asking(const Again *g, const Item *i)
+{
+    return forward_item(i) && is_cheap(i) && !g->kept[i->id] && !g->in_memory[i->id];
+}
+
 static void decide(Again *g)
 {
     bool *wanted = arena_array(g->b->a, bool, g->n);
@@ -92,14 +99,14 @@ static void decide(Again *g)
     /* what a wanted value could be made from again is worth deciding too */
     for (int k = g->n - 1; k >= 0; k--) {
         const Item *i = g->b->item.v[k];
-        if (!wanted[k] || !forward_item(i) || g->kept[k] || !is_cheap(i))
+        if (!wanted[k] || !worth_asking(g, i))
             continue;
         for (int j = 0; j < i->n_in; j++)
             wanted[through_views(i->in[j])->id] = true;
     }
     for (int k = 0; k < g->n; k++) {
         Item *i = g->b->item.v[k];
-        if (!wanted[k] || g->kept[k] || !forward_item(i) || !is_cheap(i))
+        if (!wanted[k] || !worth_asking(g, i))
             continue;
         int64_t bytes = price(g, i);
         if (bytes < 0 || bytes > type_bytes(&i->type) + type_bytes(&i->type) / 8)

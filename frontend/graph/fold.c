@@ -209,6 +209,11 @@ static Node *fold_view(Graph *g, Op op, Node *x, const Attr *attr, const Type *t
         return x;
     if (x->op == OP_BROADCAST && (x->in[0]->type.ndim == 0 || op == OP_BROADCAST))
         return g_broadcast(g, x->in[0], &t);
+    if (op == OP_TRANSPOSE &&
+        x->op == OP_MATMUL_ACC) { /* (a' b)' = b' a: made in the order wanted */
+        Node *swapped[] = {x->in[1], x->in[0]};
+        return graph_make(g, OP_MATMUL_ACC, swapped, 2, NULL, NULL);
+    }
     if (x->op != op)
         return NULL;
     Attr merged = {0};
