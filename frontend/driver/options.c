@@ -264,9 +264,9 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
     case SET_EMIT:
         return set_emit(p, r, value);
     case SET_VIEW:
-        if (o->view != VIEW_SUMMARY && o->view != (View)r->value)
+        if (o->view != VIEW_SUMMARY && o->view != (InspectView)r->value)
             return usage_error(p->help, "%s and another view: one at a time", r->name);
-        o->view = (View)r->value;
+        o->view = (InspectView)r->value;
         return EXIT_OK;
     case SET_LATER:
         return usage_error(p->help, "%s is not built yet", r->name);

@@ -31,14 +31,14 @@ typedef struct Defined { /* -D name=value */
     const char *name, *value;
 } Defined;
 
-typedef enum View {
+typedef enum InspectView {
     VIEW_SUMMARY,
     VIEW_PARAMS,
     VIEW_MEMORY,
     VIEW_TIMELINE,
     VIEW_JSON,
     VIEW_DOT
-} View;
+} InspectView;
 
 typedef struct Options {
     Command command;
@@ -47,7 +47,7 @@ typedef struct Options {
     int64_t memory;   /* bytes; 0: not given */
     int64_t micro_batch, ranks; /* 0: not given */
     bool no_fuse;
-    View view;
+    InspectView view;
     VEC(Emit) emit;
     VEC(Defined) define;
     char **rest; /* after `--`: the trainer's options */

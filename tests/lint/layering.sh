@@ -26,7 +26,7 @@ base='frontend/base/[a-z_]+\.h'
 graph='frontend/graph/[a-z_]+\.(h|def)'
 allow 'frontend/base/.*' "$base"
 allow 'frontend/graph/.*' "$base|$graph"
-allow 'frontend/driver/.*' "$base|frontend/driver/[a-z_]+\.h|build\.h"
+allow 'frontend/driver/.*' "$base|frontend/driver/[a-z_]+\.h|frontend/parse\.h|build\.h"
 allow 'frontend/[a-z_]+\.[ch]|grammar/.*' \
     "$base|$graph|frontend/[a-z_]+\.h|bm\.tab\.h|bm\.lex\.h|embedded\.h|build\.h|planner/.*|codegen/.*|frontend/driver/.*"
 allow 'planner/[a-z_0-9]+\.[ch]' "$base|$graph|planner/.*\.(h|inc)"
