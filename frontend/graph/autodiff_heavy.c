@@ -19,21 +19,10 @@ static Node *rows(Graph *g, Node *x)
     return g_reshape(g, x, 2, dim);
 }
 
-/* Whether x's leading axes are all of dy's: nothing was broadcast over. */
-static bool same_leading(const Node *x, const Node *dy)
-{
-    if (x->type.ndim != dy->type.ndim)
-        return false;
-    for (int i = 0; i < x->type.ndim - 2; i++)
-        if (x->type.dim[i] != dy->type.dim[i])
-            return false;
-    return true;
-}
-
 /* b [K, N] is one matrix for all samples and leading axes of a: db = sum of a' dy. */
 static Node *grad_of_b(Graph *g, Node *a, Node *b, Node *dy)
 {
-    if (b->type.ndim == 2 && !b->type.batched && same_leading(a, dy))
+    if (b->type.ndim == 2 && !b->type.batched)
         return dy->type.batched ? matmul_acc(g, a, dy)
                                 : matmul(g, g_swap(g, rows(g, a)), rows(g, dy));
     return matmul(g, g_swap(g, a), dy);
@@ -42,7 +31,7 @@ static Node *grad_of_b(Graph *g, Node *a, Node *b, Node *dy)
 /* The same for a [M, K]: da = sum of dy b' = sum over R of (dy')' (b'). */
 static Node *grad_of_a(Graph *g, Node *a, Node *b, Node *dy)
 {
-    if (a->type.ndim == 2 && !a->type.batched && dy->type.batched && same_leading(b, dy))
+    if (a->type.ndim == 2 && !a->type.batched && dy->type.batched)
         return matmul_acc(g, g_swap(g, dy), g_swap(g, b));
     return matmul(g, dy, g_swap(g, b));
 }

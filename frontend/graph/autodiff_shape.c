@@ -1,6 +1,8 @@
 /* autodiff_shape.c - gradients of views, reductions, row ops and indices. */
 #include "frontend/graph/autodiff.h"
 
+#include <string.h>
+
 static Node *num(Autodiff *ad, double v)
 {
     return g_const(ad->g, DT_F32, v);
@@ -84,18 +86,13 @@ void grad_cumsum(Autodiff *ad, Node *n, Node *dy)
     give(ad, n->in[0], graph_add(ad->g, OP_CUMSUM, &dy, 1, &a, NULL));
 }
 
-/* x with an axis of size 1 put in at `axis`. */
-static Node *with_axis(Graph *g, Node *x, int axis)
+/* x [...] as [..., 1] */
+static Node *column(Graph *g, Node *x)
 {
-    int64_t dim[BM_DIMS];
-    int n = 0;
-    for (int i = 0; i <= x->type.ndim; i++) {
-        if (i == axis)
-            dim[n++] = 1;
-        if (i < x->type.ndim)
-            dim[n++] = x->type.dim[i];
-    }
-    return g_reshape(g, x, n, dim);
+    int64_t dim[BM_DIMS + 1] = {0};
+    memcpy(dim, x->type.dim, sizeof x->type.dim);
+    dim[x->type.ndim] = 1;
+    return g_reshape(g, x, x->type.ndim + 1, dim);
 }
 
 /* dy where position along the last axis, of `size`, is idx; 0 elsewhere: [..., size]. */
@@ -103,8 +100,8 @@ static Node *placed(Autodiff *ad, Node *idx, Node *dy, int64_t size)
 {
     Graph *g = ad->g;
     Type row = {.dtype = DT_INT, .ndim = 1, .dim = {size}};
-    Node *at = g2(g, OP_EQ, with_axis(g, idx, idx->type.ndim), g_iota(g, &row, 0, 0, 1));
-    return g3(g, OP_WHERE, at, with_axis(g, dy, dy->type.ndim), num(ad, 0));
+    Node *at = g2(g, OP_EQ, column(g, idx), g_iota(g, &row, 0, 0, 1));
+    return g3(g, OP_WHERE, at, column(g, dy), num(ad, 0));
 }
 
 static void too_deep(Autodiff *ad, const Node *n)

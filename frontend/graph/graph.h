@@ -167,9 +167,21 @@ Graph *graph_new(Arena *a, Diag *d);
  * leaves, RESHAPE, BROADCAST and CAST only (NULL elsewhere). */
 Node *graph_add(Graph *g, Op op, Node *const in[], int n_in, const Attr *attr, const Type *type);
 
-/* Short forms (build.c). Numbers become CONST nodes; results are simplified where that is exact (x
- * * 1, x + 0 of floats is kept: -0). Reductions keep their axes; n_axis negative counts from the
- * end. */
+/* Operands that the table does not tell:
+ *   AVERAGE x [weight]; bools count as 0 and 1          PICK x[..., V] idx[...] -> [...]
+ *   GATHER table[N, d...] idx[...] -> [..., d...]       ONE_HOT idx[...] -> float [..., rows]
+ *   SCATTER idx[i...] dy[i..., d...] -> [rows, d...], summed over the samples
+ *   MATMUL_ACC a[..., R, M] b[..., R, N] -> [M, N], summed over samples, leading axes and R
+ *   TOP_K x -> values [..., k]; PART 1 the indices
+ *   ATTENTION q k v [mask] [bias] -> [Tq, heads * dv]; PART 1 log-sum-exp [heads, Tq] (-inf and a
+ *   zero row where no key is seen). Query i sees key j when mask is true there, j <= i if causal,
+ *   and j > i - window if there is one; scores are scale * q k + bias; dropout keeps a probability
+ *   when the draw of element (h * Tq + i) * Tk + j is >= dropout
+ *   ATTENTION_GRAD q k v o lse do [mask] [bias] -> dq; PART 1 dk, 2 dv, 3 dbias [heads, Tq, Tk] */
+
+/* Short forms (build.c). Numbers become CONST nodes, ints become floats where the op or the other
+ * operand wants it, and results are simplified where no bit changes: x * 1 is x, but x + 0 stays
+ * (-0). Reductions keep their axes, with size 1; an axis below 0 counts from the end. */
 Node *g1(Graph *g, Op op, Node *a);
 Node *g2(Graph *g, Op op, Node *a, Node *b);
 Node *g3(Graph *g, Op op, Node *a, Node *b, Node *c);

@@ -84,8 +84,8 @@ typedef struct Input {
     const char *name;
     Type type; /* batched */
     Span at;
-    int64_t below; /* ints: every value must be < below when known (the rows of the table it
-                      indexes); 0: unknown */
+    int64_t below;  /* ints: every value must be < below when known (the rows of the table it
+                       indexes); 0: unknown */
     bool ignore_ok; /* -100 is allowed too: cross_entropy leaves such targets out */
 } Input;
 
@@ -98,9 +98,9 @@ typedef struct Report {
     Span at;
 } Report;
 
-/* One average of the loss: the loss is the sum of coef * num / den, 0 for an average whose den is 0.
- * In the evaluation graph num and den are accumulators (or, of unbatched values, complete). In the
- * training graph den is complete in PHASE_MID, or a CONST where the weight is a number. */
+/* One average of the loss: the loss is the sum of coef * num / den, 0 for an average whose den is
+ * 0. In the evaluation graph num and den are accumulators (or, of unbatched values, complete). In
+ * the training graph den is complete in PHASE_MID, or a CONST where the weight is a number. */
 typedef struct LossAverage {
     double coef;
     Node *num, *den;
@@ -114,9 +114,9 @@ typedef struct Program {
         logits; /* what cross_entropy was given first ([T, V] or [V]), for sampling; NULL if none */
     /* filled by training_graph() / evaluation_graph() */
     VEC(LossAverage) term; /* what the loss is made of */
-    Node *loss_value; /* the loss, complete: POST (evaluation: after all its rounds) */
-    Node *grad_norm;  /* before clipping: POST; NULL without gradients */
-    VEC(Node *) root; /* everything that must run, effects included, in order */
+    Node *loss_value;      /* the loss, complete: POST (evaluation: after all its rounds) */
+    Node *grad_norm;       /* before clipping: POST; NULL without gradients */
+    VEC(Node *) root;      /* everything that must run, effects included, in order */
 } Program;
 
 typedef struct PlanRequest { /* the `plan` section and the flags: what the user asked for */

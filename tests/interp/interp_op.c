@@ -479,23 +479,28 @@ static ElementFn *element_fn(Op op)
     }
 }
 
+/* Ops whose value is a copy of something. */
+static const double *copied(const Interp *it, const Node *n)
+{
+    if (!strcmp(op_info[n->op].kernel, "LEAF"))
+        return it->leaf(it->ctx, n);
+    if (n->op == OP_PART)
+        return interp_part(it, n->in[0], n->attr.part.index);
+    return n->op == OP_ASSIGN ? it->value[n->in[1]->id] : NULL;
+}
+
 void interp_node(Interp *it, const Node *n)
 {
     ElementFn *f = element_fn(n->op);
-    if (f) {
-        for (int s = 0; s < (n->type.batched ? it->batch : 1); s++)
-            for (int64_t e = 0; e < type_count(&n->type); e++)
-                interp_at(it, n, s)[e] = f(it, n, s, e);
+    const double *from = f ? NULL : copied(it, n);
+    for (int s = 0; f && s < (n->type.batched ? it->batch : 1); s++)
+        for (int64_t e = 0; e < type_count(&n->type); e++)
+            interp_at(it, n, s)[e] = f(it, n, s, e);
+    if (from)
+        copy(it, n, from);
+    if (f || from)
         return;
-    }
     switch (n->op) {
-    case OP_INPUT:
-    case OP_PARAM:
-    case OP_BUFFER:
-    case OP_STATE:
-    case OP_HOST:
-        copy(it, n, it->leaf(it->ctx, n));
-        return;
     case OP_SUM:
     case OP_MAX_OF:
     case OP_BATCH_SUM:
@@ -528,14 +533,8 @@ void interp_node(Interp *it, const Node *n)
     case OP_ATTENTION_GRAD:
         interp_attention_grad(it, n);
         return;
-    case OP_PART:
-        copy(it, n, interp_part(it, n->in[0], n->attr.part.index));
-        return;
     case OP_AVERAGE:
         average(it, n);
-        return;
-    case OP_ASSIGN:
-        copy(it, n, it->value[n->in[1]->id]);
         return;
     case OP_SUM_SQUARES:
         sum_squares(it, n);

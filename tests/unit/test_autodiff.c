@@ -142,6 +142,23 @@ static void test_simplified(void **state)
     }
 }
 
+/* A row that is -inf throughout (everything masked) has the log-sum-exp -inf, not NaN. */
+static void test_empty_row(void **state)
+{
+    (void)state;
+    Check c = check_new(1);
+    Node *x = PLAIN(&c, ANY, 2, 3);
+    for (int i = 0; i < 3; i++)
+        c.value[0][i] = -INFINITY;
+    Program p = {.graph = c.g};
+    vec_push(c.arena, &p.root, g_reduce(c.g, OP_LOGSUMEXP, x, 2));
+    simplify(c.arena, &p);
+    c.g = p.graph;
+    double *y = check_run(&c, p.root.v[0]);
+    assert_true(y[0] == -INFINITY && isfinite(y[1]));
+    arena_free(c.arena);
+}
+
 /* ---- kinks: what PyTorch does ---- */
 
 static double *grad_at(Check *c, Node *y, Node *x, double *value, const double *point, int n)
@@ -284,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_each_case_uses_its_op),
         cmocka_unit_test(test_a_wrong_gradient_is_seen),
         cmocka_unit_test(test_simplified),
+        cmocka_unit_test(test_empty_row),
         cmocka_unit_test(test_kinks),
         cmocka_unit_test(test_split_is_one_concat),
         cmocka_unit_test(test_weight_gradient_is_one_product),
