@@ -66,10 +66,10 @@ bool kernel_accumulates(const Kernel *k, int arg)
     if (!k->arg_written[arg])
         return false;
     switch (k->kind) {
-    case K_FOLD: /* these always have a `first` argument or the sum is whole at once */
+    case K_FOLD:
     case K_BATCH:
     case K_SCATTER:
-        return k->uses_first;
+        return k->tpl.accumulates;
     case K_GEMM:
         return k->gemm.accumulates;
     case K_FUSED:

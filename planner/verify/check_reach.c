@@ -1,0 +1,145 @@
+/* check_reach.c - V12 for a plan in memory: the furthest elements each argument of a kernel can
+ * touch, from its strides and sizes, lie inside the buffer.
+ *
+ * In a region the kernel sees one chunk at a time, but a buffer of the whole micro-batch is moved
+ * on with the chunks: all of its samples are counted. */
+#include "planner/verify/table.h"
+
+typedef struct Reach { /* elements, from the argument's own start */
+    int64_t lo, hi;
+    bool fits; /* 64 bits */
+} Reach;
+
+/* `count` places at `stride`, added to what is reached. */
+static void walk(Reach *r, int64_t count, int64_t stride)
+{
+    int64_t far = 0;
+    int64_t *end = stride < 0 ? &r->lo : &r->hi;
+    if (count > 0)
+        r->fits = r->fits && mul_ok(count - 1, stride, &far) && add_ok(*end, far, end);
+}
+
+static int64_t times(Reach *r, int64_t a, int64_t b)
+{
+    int64_t n = 0;
+    r->fits = r->fits && mul_ok(a, b, &n);
+    return n;
+}
+
+static int64_t at_least_1(int64_t n)
+{
+    return n > 0 ? n : 1;
+}
+
+static Reach fused_reach(const Kernel *k, const Ins *n, int64_t nb)
+{
+    const Fused *f = &k->fused;
+    const Access *a = &f->access.v[n->acc];
+    Reach r = {.lo = a->offset, .hi = a->offset, .fits = true};
+    if (n->kind == I_COLSUM) { /* partial[chunk][column] */
+        int64_t cols = f->n_inner ? f->extent[f->n_axis - 1] : 1;
+        if (f->n_inner && a->stride[f->n_axis - 1] == 0)
+            cols = 1;
+        int64_t rows = times(&r, k->units, k->batched ? nb : 1);
+        int64_t chunks = f->chunk > 0 ? (rows + f->chunk - 1) / f->chunk : rows;
+        walk(&r, times(&r, chunks, cols), 1);
+        return r;
+    }
+    for (int x = 0; x < f->n_axis; x++)
+        walk(&r, x == 0 && k->batched ? times(&r, f->extent[0], nb) : f->extent[x], a->stride[x]);
+    if (n->kind == I_GATHER)
+        walk(&r, n->limit, n->gather);
+    return r;
+}
+
+static Reach view_reach(const View *v, int64_t nb)
+{
+    Reach r = {.fits = true};
+    walk(&r, nb, v->batch_stride);
+    for (int i = 0; i < v->ndim; i++)
+        walk(&r, v->dim[i], v->stride[i]);
+    return r;
+}
+
+/* Argument 0, 1, 2 of C = A B. */
+static Reach gemm_reach(const Gemm *g, int arg, int64_t nb)
+{
+    Reach r = {.fits = true};
+    int64_t m = g->m_nb ? times(&r, g->m, nb) : g->m;
+    int64_t c0 = at_least_1(g->count0), c1 = at_least_1(g->count1), sums = at_least_1(g->sums);
+    if (g->count0_nb)
+        c0 = times(&r, c0, nb);
+    if (g->sums_nb)
+        sums = times(&r, sums, nb);
+    if (g->sums_samples > 0)
+        sums = at_least_1(nb / g->sums_samples);
+    int64_t rows = arg == 0 ? (g->ta ? g->k : m) : arg == 1 ? (g->tb ? g->n : g->k) : m;
+    int64_t cols = arg == 0 ? (g->ta ? m : g->k) : arg == 1 ? (g->tb ? g->k : g->n) : g->n;
+    walk(&r, rows, arg == 0 ? g->lda : arg == 1 ? g->ldb : g->ldc);
+    walk(&r, cols, 1);
+    walk(&r, c0, arg == 0 ? g->a0 : arg == 1 ? g->b0 : g->c0);
+    walk(&r, c1, arg == 0 ? g->a1 : arg == 1 ? g->b1 : g->c1);
+    if (arg < 2)
+        walk(&r, sums, arg == 0 ? g->as : g->bs);
+    return r;
+}
+
+static Reach fold_reach(const Template *t, int arg, int64_t nb)
+{
+    Reach r = {.fits = true};
+    int64_t chunk = at_least_1(t->axis); /* rows of a partial sum */
+    int64_t chunks = (times(&r, t->rows, nb) + chunk - 1) / chunk;
+    walk(&r, arg == 0 ? times(&r, chunks, t->cols) : t->cols, 1);
+    return r;
+}
+
+static void check_arg(Table *t, const Plan *p, const Step *s, int arg, Reach r, DType dtype)
+{
+    const Buffer *b = &p->buffer.v[s->arg[arg].buffer];
+    int64_t size = dtype_size(dtype), lo = 0, end = 0;
+    bool ok = r.fits && mul_ok(r.lo, size, &lo) && add_ok(lo, s->arg[arg].offset, &lo) &&
+              add_ok(r.hi, 1, &r.hi) && mul_ok(r.hi, size, &end) &&
+              add_ok(end, s->arg[arg].offset, &end);
+    if (!ok || lo < 0 || end > b->bytes)
+        broken(t, CHECK_V12, "%s: %s touches bytes %lld to %lld of argument %d, %s of %lld bytes",
+               the_step(t, s->id), s->kernel->name, (long long)lo, (long long)end - 1, arg,
+               the_buffer(t, b->id), (long long)b->bytes);
+}
+
+/* Samples of buffer `arg` that the step goes through in one round. */
+static int64_t samples(const Plan *p, const Step *s, int arg)
+{
+    const ProgramPlan *g = &p->program[s->program];
+    return p->buffer.v[s->arg[arg].buffer].region ? g->region_samples : g->micro_batch;
+}
+
+static void check_step(Table *t, const Plan *p, const Step *s)
+{
+    const Kernel *k = s->kernel;
+    for (int i = 0; i < k->n_arg; i++) {
+        const Buffer *b = &p->buffer.v[s->arg[i].buffer];
+        if (k->arg_dtype[i] != b->dtype)
+            broken(t, CHECK_V01, "%s: argument %d of %s is %s, %s is %s", the_step(t, s->id), i,
+                   k->name, dtype_name(k->arg_dtype[i]), the_buffer(t, b->id),
+                   dtype_name(b->dtype));
+        if (k->kind == K_GEMM && i < 3)
+            check_arg(t, p, s, i, gemm_reach(&k->gemm, i, samples(p, s, i)), DT_F32);
+        if (k->kind == K_FOLD && i < 2)
+            check_arg(t, p, s, i, fold_reach(&k->tpl, i, samples(p, s, i)), k->arg_dtype[i]);
+        if (k->kind != K_GEMM && k->kind != K_FUSED && k->kind != K_FOLD && i < k->tpl.n_view)
+            check_arg(t, p, s, i, view_reach(&k->tpl.view[i], samples(p, s, i)), k->arg_dtype[i]);
+    }
+    for (int i = 0; i < k->fused.ins.n && k->kind == K_FUSED; i++) {
+        const Ins *n = &k->fused.ins.v[i];
+        if (n->acc < 0)
+            continue;
+        const Access *a = &k->fused.access.v[n->acc];
+        check_arg(t, p, s, a->arg, fused_reach(k, n, samples(p, s, a->arg)), a->dtype);
+    }
+}
+
+void check_reach(Table *t, const Plan *p)
+{
+    for (int i = 0; i < p->step.n; i++)
+        check_step(t, p, &p->step.v[i]);
+}

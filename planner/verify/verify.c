@@ -1,0 +1,88 @@
+/* verify.c - the checks in order, and how they tell what they found. */
+#include "planner/verify/table.h"
+
+enum { SHOWN = 6 }; /* failures of one check that are printed: a broken plan breaks everywhere */
+
+static const char *const check_word[][3] = {
+#define X(id, name, what) {#id, name, what},
+    VERIFY_CHECKS(X)
+#undef X
+};
+
+void broken(Table *t, Check c, const char *fmt, ...)
+{
+    if (++t->told[c] > SHOWN)
+        return;
+    StrBuf s = strbuf_new(t->a);
+    va_list ap;
+    va_start(ap, fmt);
+    strbuf_vprintf(&s, fmt, ap);
+    va_end(ap);
+    diag_error(t->d, NO_SPAN, "%s%s %s: %s", t->name, check_word[c][0], check_word[c][1], s.text);
+}
+
+const char *the_step(const Table *t, int step)
+{
+    return arena_printf(t->a, "step %d (%s)", step, t->step[step].path);
+}
+
+const char *the_buffer(const Table *t, int buffer)
+{
+    return arena_printf(t->a, "buffer %d (%s)", buffer, t->buffer[buffer].path);
+}
+
+static int failures(const Table *t)
+{
+    int n = 0;
+    for (int i = 0; i < N_CHECKS; i++)
+        n += t->told[i];
+    return n;
+}
+
+static bool finish(Table *t)
+{
+    for (int i = 0; i < N_CHECKS; i++)
+        if (t->told[i] > SHOWN)
+            diag_note(t->d, NO_SPAN, "%s %s fails at %d places, %d shown", check_word[i][0],
+                      check_word[i][1], t->told[i], SHOWN);
+    bool ok = failures(t) == 0;
+    arena_free(t->a);
+    return ok;
+}
+
+static void check_all(Table *t)
+{
+    check_form(t);
+    if (t->told[CHECK_V01])
+        return;
+    check_bounds(t);
+    check_flow(t);
+    check_memory(t);
+}
+
+bool plan_verify(const Plan *p, Diag *d)
+{
+    Table t = {.a = arena_new(), .d = d, .name = ""};
+    if (table_fill(&t, p)) {
+        check_all(&t);
+        if (!failures(&t))
+            check_reach(&t, p);
+    }
+    return finish(&t);
+}
+
+bool plan_file_verify(const PlanFile *f, Diag *d)
+{
+    Table t = {.a = arena_new(), .d = d};
+    t.name = arena_printf(t.a, "%s: ", f->name);
+    table_fill_file(&t, f);
+    if (!t.told[CHECK_V01])
+        check_all(&t);
+    return finish(&t);
+}
+
+void verify_checks_print(StrBuf *s)
+{
+    for (int i = 0; i < N_CHECKS; i++)
+        strbuf_printf(s, "%s %-15s %s\n", check_word[i][0], check_word[i][1], check_word[i][2]);
+}
