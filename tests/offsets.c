@@ -46,23 +46,28 @@ static void read_items(Arena *a, const char *path, Items *items)
     fclose(f);
 }
 
+/* A whole argument as a number >= 0. */
+static bool read_count(const char *arg, int64_t *out)
+{
+    const char *p = arg;
+    return read_number(&p, out) && *p == '\0' && *out >= 0;
+}
+
 int main(int argc, char **argv)
 {
     bool list = argc > 1 && strcmp(argv[1], "-o") == 0;
-    if (list) {
-        argc--;
-        argv++;
-    }
-    if (argc != 3 && argc != 4) {
+    argc -= list;
+    argv += list;
+    int64_t capacity = 0, budget = 0;
+    if ((argc != 3 && argc != 4) || !read_count(argv[2], &capacity) ||
+        (argc == 4 && !read_count(argv[3], &budget))) {
         fputs("usage: offsets [-o] FILE.csv CAPACITY [BUDGET]\n", stderr);
         return EXIT_USAGE;
     }
+    if (argc == 3)
+        budget = capacity ? 1000000000 : OFFSETS_BUDGET;
     Arena *a = arena_new();
     Items items = {0};
-    int64_t capacity = strtoll(argv[2], NULL, 10);
-    int64_t budget = argc == 4  ? strtoll(argv[3], NULL, 10)
-                     : capacity ? 1000000000
-                                : OFFSETS_BUDGET;
     read_items(a, argv[1], &items);
     struct timespec t0, t1;
     clock_gettime(CLOCK_MONOTONIC, &t0);
