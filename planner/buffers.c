@@ -28,17 +28,20 @@ int buffer_temp(Build *b, const char *path, DType t, int64_t bytes, bool batched
 }
 
 /* Parameters, state, buffers and host scalars: the same memory in all programs. */
-static int persistent(Build *b, const Item *i)
+static int persistent(const Build *b, const Item *i)
 {
-    BufferRole role = i->op == OP_PARAM    ? ROLE_PARAM
-                      : i->op == OP_BUFFER ? ROLE_BUFFER
-                      : i->op == OP_STATE  ? ROLE_STATE
-                                           : ROLE_HOST;
     int leaf = i->attr.leaf.leaf;
-    for (int k = 0; k < b->plan->n_persistent; k++)
-        if (b->plan->buffer.v[k].role == role && b->plan->buffer.v[k].leaf == leaf)
-            return k;
-    BUG("no persistent buffer for %s %d", op_info[i->op].name, leaf);
+    switch (i->op) {
+    case OP_PARAM:
+    case OP_BUFFER:
+        return leaf;
+    case OP_STATE:
+        return b->m->param.n + leaf;
+    case OP_HOST:
+        return b->m->param.n + b->m->state.n + leaf;
+    default:
+        BUG("'%s' is not kept between steps", op_info[i->op].name);
+    }
 }
 
 static const char *root_path(Build *b, const Item *i)
@@ -77,6 +80,7 @@ static void add_persistent(Build *b, const char *path, BufferRole role, int leaf
     b->plan->buffer.v[id].leaf = leaf;
 }
 
+/* In the order persistent() counts on. */
 void buffers_persistent(Build *b)
 {
     const Model *m = b->m;

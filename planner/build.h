@@ -52,6 +52,7 @@ struct Item {
     bool taken;   /* of a root: its memory went on to a result */
     int buffer;   /* of a root; -1: none yet */
     VEC(Item *) part;
+    VEC(Group *) reader; /* of a root: groups that load it, some of them since absorbed (empty) */
 };
 
 typedef VEC(Item *) ItemList;

@@ -177,18 +177,15 @@ static bool reads_storage_of(const Item *x, const Group *g)
 }
 
 /* Readers of a parameter that is written must come before, or be in the same kernel. */
-static bool readers_allow(const Build *b, const Item *i, const Group *g)
+static bool readers_allow(const Item *i, const Group *g)
 {
     if (i->op != OP_ASSIGN)
         return true;
     const Item *leaf = i->in[0];
-    for (int k = 0; k < b->group.n; k++) {
-        const Group *r = b->group.v[k];
-        if (r == g || r->phase != i->phase || !r->item.n)
-            continue;
-        for (int j = 0; j < r->reads.n; j++)
-            if (r->reads.v[j]->place.root == leaf && r->depth >= g->depth)
-                return false;
+    for (int k = 0; k < leaf->reader.n; k++) {
+        const Group *r = leaf->reader.v[k];
+        if (r != g && r->phase == i->phase && r->item.n && r->depth >= g->depth)
+            return false;
     }
     return true;
 }
@@ -207,7 +204,7 @@ static bool same_domain(const Group *g, const Group *h)
     return same || narrow;
 }
 
-static bool can_absorb(const Build *b, const Group *g, const Group *h)
+static bool can_absorb(const Group *g, const Group *h)
 {
     if (g == h || !h->set || g->phase != h->phase || g->batched != h->batched)
         return false;
@@ -227,7 +224,7 @@ static bool can_absorb(const Build *b, const Group *g, const Group *h)
     if (g->item.v[0]->backward != h->item.v[0]->backward)
         return false;
     for (int k = 0; k < h->item.n; k++)
-        if (h->item.v[k]->op == OP_ASSIGN || !readers_allow(b, h->item.v[k], g))
+        if (h->item.v[k]->op == OP_ASSIGN || !readers_allow(h->item.v[k], g))
             return false;
     return true;
 }
@@ -249,7 +246,7 @@ static bool operands_allow(const Build *b, const Item *i, const Group *g)
         if (reads_storage_of(x, g))
             return false;
         /* a group nobody waits for can still be made later */
-        bool merges = base->group && base->op != OP_RESHAPE && can_absorb(b, g, base->group);
+        bool merges = base->group && base->op != OP_RESHAPE && can_absorb(g, base->group);
         if (depth_of(x, g->phase) >= g->depth && g->fed && !merges)
             return false;
     }
@@ -281,7 +278,7 @@ static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim
     if (g->batched != over(i)->batched)
         return false;
     if (!may_turn(b, g, i) || !domain_fits(g, i, dim, inner) || !operands_allow(b, i, g) ||
-        !readers_allow(b, i, g))
+        !readers_allow(i, g))
         return false;
     if (*inner != g->inner || memcmp(dim, g->dim, sizeof g->dim) != 0)
         for (int k = 0; k < g->item.n; k++)
@@ -299,8 +296,10 @@ static void add_reads(Build *b, Group *g, Item *i)
         bool known = x->place.root->cls == IC_VIRTUAL;
         for (int j = 0; j < g->reads.n; j++)
             known = known || g->reads.v[j] == x;
-        if (!known)
-            vec_push(b->a, &g->reads, x);
+        if (known)
+            continue;
+        vec_push(b->a, &g->reads, x);
+        vec_push(b->a, &x->place.root->reader, g);
     }
 }
 
@@ -374,12 +373,11 @@ static void own_group(Build *b, Item *i)
 {
     Group *g = group_new(b, i);
     g->depth = operand_depth(i) + 1;
-    for (int k = 0; k < b->group.n && i->op == OP_ASSIGN;
-         k++) /* deeper than every reader of what it writes */
-        for (int j = 0; j < b->group.v[k]->reads.n; j++)
-            if (b->group.v[k]->reads.v[j]->place.root == i->in[0] &&
-                b->group.v[k]->depth >= g->depth)
-                g->depth = b->group.v[k]->depth + 1;
+    for (int k = 0; i->op == OP_ASSIGN && k < i->in[0]->reader.n; k++) {
+        const Group *r = i->in[0]->reader.v[k]; /* deeper than every reader of what it writes */
+        if (r->phase == g->phase && r->depth >= g->depth)
+            g->depth = r->depth + 1;
+    }
     if (i->cls == IC_FUSE) {
         const Type *t = over(i);
         g->set = true;
@@ -462,7 +460,7 @@ static void place_item(Build *b, Item *i)
         memcpy(ask[k]->dim, dim, sizeof dim);
         ask[k]->inner = inner;
         for (int j = 0; j < n; j++)
-            if (makes_operand(ask[j], i) && can_absorb(b, ask[k], ask[j]))
+            if (makes_operand(ask[j], i) && can_absorb(ask[k], ask[j]))
                 absorb(b, ask[k], ask[j]);
         put_in(b, ask[k], i);
         return;
@@ -503,10 +501,9 @@ static void link_groups(Build *b)
         Item *w = b->item.v[k];
         if (w->op != OP_ASSIGN)
             continue;
-        for (int j = 0; j < b->group.n; j++)
-            for (int x = 0; x < b->group.v[j]->reads.n; x++)
-                if (b->group.v[j]->reads.v[x]->place.root == w->in[0])
-                    after(b, b->group.v[j], w->group);
+        for (int j = 0; j < w->in[0]->reader.n; j++)
+            if (w->in[0]->reader.v[j]->item.n)
+                after(b, w->in[0]->reader.v[j], w->group);
     }
 }
 

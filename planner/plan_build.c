@@ -313,13 +313,55 @@ static bool divides(const Model *m, int64_t batch, int64_t micro, Diag *d)
     return false;
 }
 
-static void remember(Plan *p, const Plan *t, const char *why)
+/* Micro-batches that divide the batch, the largest first, and the plans made so far. */
+typedef struct Tries {
+    Arena *a;
+    const Model *m;
+    const PlanOptions *o;
+    int64_t batch;
+    Diag *d;
+    VEC(int64_t) micro;
+    Plan **plan;
+} Tries;
+
+static bool fits(Tries *t, int k)
 {
-    struct PlanTry *grown = arena_calloc(p->arena, (size_t)p->n_tried + 1, sizeof *grown);
-    if (p->n_tried)
-        memcpy(grown, p->tried, (size_t)p->n_tried * sizeof *grown);
-    grown[p->n_tried++] = (struct PlanTry){t->micro_batch, t->rounds, t->arena_bytes, why};
-    p->tried = grown;
+    if (!t->plan[k])
+        t->plan[k] = plan_try(t->a, t->m, t->o, t->micro.v[k], t->batch, t->d);
+    return !t->o->memory || t->plan[k]->arena_bytes <= t->o->memory;
+}
+
+/* Fewer samples at once never take more memory, so halving finds the first that fits. */
+static Plan *largest_that_fits(Tries *t)
+{
+    int lo = 0, hi = t->micro.n - 1;
+    if (fits(t, lo))
+        return t->plan[lo];
+    if (!fits(t, hi))
+        return NULL;
+    while (hi - lo > 1) {
+        int mid = lo + (hi - lo) / 2;
+        if (fits(t, mid))
+            hi = mid;
+        else
+            lo = mid;
+    }
+    return t->plan[hi];
+}
+
+static void remember(const Tries *t, Plan *best)
+{
+    best->tried = arena_array(t->a, struct PlanTry, t->micro.n);
+    for (int k = 0; k < t->micro.n; k++) {
+        const Plan *p = t->plan[k];
+        if (!p)
+            continue;
+        const char *why = p == best                       ? NULL
+                          : p->arena_bytes > t->o->memory ? "needs more than memory"
+                                                          : "more rounds";
+        best->tried[best->n_tried++] =
+            (struct PlanTry){p->micro_batch, p->rounds, p->arena_bytes, why};
+    }
 }
 
 Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *no_fit)
@@ -332,25 +374,17 @@ Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *
     *no_fit = false;
     if (micro && !divides(m, batch, micro, d))
         return NULL;
-    Plan *least = NULL, *tried = arena_make(a, Plan);
-    tried->arena = a;
-    for (int64_t nb = micro ? micro : batch; nb >= 1; nb--) {
-        if (batch % nb)
-            continue;
-        Plan *p = plan_try(a, m, &with, nb, batch, d);
-        if (!memory || p->arena_bytes <= memory) {
-            remember(tried, p, NULL);
-            p->tried = tried->tried;
-            p->n_tried = tried->n_tried;
-            return p;
-        }
-        remember(tried, p, "needs more than memory");
-        if (!least || p->arena_bytes < least->arena_bytes)
-            least = p;
-        if (micro)
-            break;
+    Tries t = {.a = a, .m = m, .o = &with, .batch = batch, .d = d};
+    for (int64_t nb = batch; nb >= 1; nb--)
+        if (batch % nb == 0 && (!micro || nb == micro))
+            vec_push(a, &t.micro, nb);
+    t.plan = arena_array(a, Plan *, t.micro.n);
+    Plan *best = largest_that_fits(&t);
+    if (best) {
+        remember(&t, best);
+        return best;
     }
     *no_fit = true;
-    tell_no_fit(m, least, memory, d);
+    tell_no_fit(m, t.plan[t.micro.n - 1], memory, d);
     return NULL;
 }

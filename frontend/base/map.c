@@ -6,6 +6,13 @@ uint64_t hash_bytes(uint64_t seed, const void *p, size_t n)
 {
     const unsigned char *c = p;
     uint64_t h = 0xcbf29ce484222325u ^ seed;
+    for (; n >= 8; n -= 8, c += 8) {
+        uint64_t w = 0; /* little-endian on every machine; compilers make one load of it */
+        for (int k = 7; k >= 0; k--)
+            w = w << 8 | c[k];
+        h = (h ^ w) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
     for (size_t i = 0; i < n; i++)
         h = (h ^ c[i]) * 0x100000001b3u;
     h ^= h >> 32;
