@@ -79,6 +79,20 @@ bool kernel_uses_path(const Kernel *k)
     return k->kind == K_FUSED && gathers(k);
 }
 
+int kernel_keys(const Kernel *k, uint64_t *key)
+{
+    int n = 0;
+    if (k->kind != K_FUSED && k->uses_draw)
+        key[n++] = k->tpl.key;
+    for (int i = 0; i < k->fused.ins.n; i++)
+        if (k->fused.ins.v[i].kind == I_RANDOM) {
+            if (n == MOST_KEYS)
+                BUG("%s draws more than %d times", k->name, MOST_KEYS);
+            key[n++] = k->fused.ins.v[i].key;
+        }
+    return n;
+}
+
 void kernel_args(StrBuf *s, const Kernel *k, const char *const *name)
 {
     for (int i = 0; i < k->n_arg; i++) {
@@ -104,6 +118,9 @@ void kernel_args(StrBuf *s, const Kernel *k, const char *const *name)
                       n++);
     if (kernel_uses_path(k))
         strbuf_printf(s, "    const char *path = arg[%d];\n", n++);
+    uint64_t key[MOST_KEYS];
+    if (kernel_keys(k, key))
+        strbuf_printf(s, "    const uint64_t *keys = arg[%d];\n", n++);
 }
 
 static void prelude_c(StrBuf *s, const Plan *p)
@@ -145,11 +162,37 @@ static void kernel_c(StrBuf *s, const Kernel *k)
 
 const Backend backend_c = {"c", prelude_c, kernel_c};
 
+/* Kernels that differ in what they are told at run time only (the keys of their draws) have the
+ * same text: two layers with dropout share one function. */
+const int *kernel_same(Arena *a, const Plan *p)
+{
+    Map *seen = map_new(a);
+    int *same = arena_array(a, int, p->kernel.n + 1);
+    for (int i = 0; i < p->kernel.n; i++) {
+        Kernel k = *p->kernel.v[i];
+        StrBuf s = strbuf_new(a);
+        k.name = "kernel";
+        k.what = "";
+        backend_c.kernel(&s, &k);
+        same[i] = i;
+        if (!s.n)
+            continue;
+        int at = map_find(seen, s.text);
+        if (at < 0)
+            map_put(seen, s.text, p->kernel.v[i]);
+        else
+            same[i] = ((const Kernel *)seen->val[at])->id;
+    }
+    return same;
+}
+
 bool emit_kernels(StrBuf *s, const Plan *p)
 {
     const Backend *b = &backend_c;
+    const int *same = kernel_same(s->arena, p);
     b->prelude(s, p);
     for (int i = 0; i < p->kernel.n; i++)
-        b->kernel(s, p->kernel.v[i]);
+        if (same[i] == i)
+            b->kernel(s, p->kernel.v[i]);
     return true;
 }

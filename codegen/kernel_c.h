@@ -13,7 +13,14 @@ void attention_c(StrBuf *s, const Kernel *k); /* kernel_attention.c */
 void kernel_open(StrBuf *s, const Kernel *k, const char *units);
 void kernel_args(StrBuf *s, const Kernel *k, const char *const *names);
 
-bool kernel_uses_path(const Kernel *k); /* the last argument is the path, for faults */
+/* After the arguments of kernel.h come, as far as used: the step's path (of indices out of range),
+ * and the keys of the draws. */
+enum { MOST_KEYS = 16 };
+bool kernel_uses_path(const Kernel *k);
+int kernel_keys(const Kernel *k, uint64_t *key); /* how many */
+
+/* By kernel: the first kernel with the same text, whose name both have in the emitted program. */
+const int *kernel_same(Arena *a, const Plan *p);
 
 const char *memory_type(DType t); /* of an element in memory */
 const char *value_type(DType t);  /* of a value in a register */

@@ -598,10 +598,10 @@ static const char *column_type(const Printer *p)
 
 static void print_keys(Printer *p)
 {
+    int n = 0;
     for (int i = 0; i < p->f->ins.n; i++)
-        if (p->f->ins.v[i].kind == I_RANDOM && p->w.used[i])
-            line(p, "const uint64_t key_%d = bm_key(draw->seed, 0x%016" PRIx64 "u);", i,
-                 p->f->ins.v[i].key);
+        if (p->f->ins.v[i].kind == I_RANDOM)
+            line(p, "const uint64_t key_%d = bm_key(draw->seed, keys[%d]);", i, n++);
 }
 
 void fused_c(StrBuf *s, const Kernel *k)

@@ -74,7 +74,18 @@ static void run_pieces(void *lib, const Kernel *k, void **arg, const Draw *draw,
     if (k->uses_count)
         all[n++] = &units;
     char path[] = "path";
-    all[n] = path;
+    bool gathers = false;
+    uint64_t key[8];
+    int n_key = 0;
+    for (int i = 0; i < k->fused.ins.n; i++) {
+        gathers = gathers || k->fused.ins.v[i].kind == I_GATHER;
+        if (k->fused.ins.v[i].kind == I_RANDOM)
+            key[n_key++] = k->fused.ins.v[i].key;
+    }
+    if (gathers)
+        all[n++] = path;
+    if (n_key)
+        all[n++] = key;
     int64_t launch = k->fused.chunk ? (units + k->fused.chunk - 1) / k->fused.chunk : units;
     for (int64_t lo = 0, step = 1; lo < launch; lo += step, step++)
         f(all, lo, min64(lo + step, launch));

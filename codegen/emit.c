@@ -1,0 +1,258 @@
+/* emit.c - trainer.c: the memory map, one function per class of blocks, one per phase, the tables
+ * of the model, main(). */
+#include "codegen/emit_c.h"
+
+#include "codegen/cc.h"
+#include "codegen/kernel_c.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *const program_name[N_PROGRAMS] = {"train", "eval", "sample"};
+static const char *const phase_name[N_PHASES] = {"pre", "weight", "mid", "round", "post", "update"};
+
+/* ---- functions of block classes ----------------------------------------------------------- */
+
+static void print_table(Emit *e, StrBuf *s, const Blocks *b, const RunClass *c)
+{
+    strbuf_printf(s, "static const struct %s_at {\n    const char *path;\n    int step;\n",
+                  c->name);
+    for (int i = 0; i < c->column.n; i++)
+        strbuf_printf(s, "    %s %s;\n", c->column.v[i].key ? "uint64_t" : "int64_t",
+                      c->column.v[i].name);
+    strbuf_printf(s, "} %s_at[%d] = {\n", c->name, c->n_row);
+    for (int row = 0; row < c->n_row; row++) {
+        const Run *r = &b->run.v[c->run[row]];
+        strbuf_add(s, "    {");
+        c_string(s, e->p->instance[r->unit].path);
+        strbuf_printf(s, ", %d", e->p->step.v[r->first].id);
+        for (int i = 0; i < c->column.n; i++)
+            strbuf_printf(s, c->column.v[i].key ? ", 0x%016" PRIx64 : ", %" PRId64,
+                          c->column.v[i].value[row]);
+        strbuf_add(s, "},\n");
+    }
+    strbuf_add(s, "};\n\n");
+}
+
+static void print_locals(StrBuf *s, const Body *uses, bool region)
+{
+    if (!uses->nb)
+        strbuf_add(s, "    (void)nb;\n");
+    if (region && !uses->s)
+        strbuf_add(s, "    (void)s;\n");
+    if (uses->draw)
+        strbuf_add(s, "    bmrt_draw draw = {r->seed, r->step, r->sample0};\n");
+}
+
+static void print_class(Emit *e, const Blocks *b, const RunClass *c)
+{
+    const Run *r = &b->run.v[c->run[0]];
+    StrBuf text = strbuf_new(e->a);
+    Body uses = {0};
+    for (int i = 0; i < r->n; i++)
+        emit_step(e, &text, &uses, b, r, i);
+    StrBuf *s = &e->body;
+    const Instance *unit = &e->p->instance[r->unit];
+    bool table = c->n_row > 1;
+    if (table)
+        print_table(e, s, b, c);
+    if (r->region)
+        strbuf_printf(s, "/* nb samples from sample s of the micro-batch on */\n");
+    else
+        strbuf_printf(s, "/* %s: %s */\n", unit->block,
+                      table ? path_pattern(e->a, unit->path) : unit->path);
+    strbuf_printf(s, "static void %s(bmrt *r, int64_t nb%s", c->name,
+                  r->region ? ", int64_t s" : "");
+    if (table)
+        strbuf_printf(s, ", const struct %s_at *at", c->name);
+    strbuf_add(s, ")\n{\n");
+    print_locals(s, &uses, r->region);
+    strbuf_add(s, text.text ? text.text : "");
+    strbuf_add(s, "}\n\n");
+}
+
+/* ---- phases ------------------------------------------------------------------------------- */
+
+static void call_region(StrBuf *s, const Emit *e, const Blocks *b, const Run *r)
+{
+    int64_t samples = e->p->program[b->program].region_samples;
+    const char *name = b->cls.v[r->cls].name;
+    strbuf_printf(s,
+                  "    /* %" PRId64
+                  " samples at a time, so that what lives in between is small */\n"
+                  "    {\n"
+                  "        const bool first = r->first;\n"
+                  "        const int64_t sample0 = r->sample0;\n"
+                  "        for (int64_t s = 0; s < nb; s += %" PRId64 ") {\n"
+                  "            r->sample0 = sample0 + s;\n"
+                  "            %s(r, nb - s < %" PRId64 " ? nb - s : %" PRId64 ", s);\n"
+                  "            r->first = false;\n"
+                  "        }\n"
+                  "        r->first = first;\n"
+                  "        r->sample0 = sample0;\n"
+                  "    }\n",
+                  samples, samples, name, samples, samples);
+}
+
+/* Do runs at i and i + period and so on serve the same classes, their rows one after the other? */
+static int repeats(const Blocks *b, int i, int period)
+{
+    int n = 1;
+    for (;; n++) {
+        for (int k = 0; k < period; k++) {
+            int at = i + n * period + k;
+            if (at >= b->run.n || b->run.v[at].cls < 0 || b->run.v[at].region ||
+                b->run.v[at].cls != b->run.v[i + k].cls)
+                return n;
+        }
+    }
+}
+
+static void call_row(StrBuf *s, const Blocks *b, const Run *r, const char *row)
+{
+    const RunClass *c = &b->cls.v[r->cls];
+    if (c->n_row > 1)
+        strbuf_printf(s, "%s(r, nb, &%s_at[%s]);\n", c->name, c->name, row);
+    else
+        strbuf_printf(s, "%s(r, nb);\n", c->name);
+}
+
+/* Calls of block functions from run i on; returns the run after them. */
+static int call_blocks(Emit *e, StrBuf *s, const Blocks *b, int i)
+{
+    int best = 1, times = 1;
+    for (int period = 1; period <= 8; period++) {
+        bool blocks = true, distinct = true;
+        for (int k = 0; k < period; k++) {
+            blocks =
+                blocks && i + k < b->run.n && b->run.v[i + k].cls >= 0 && !b->run.v[i + k].region;
+            for (int j = 0; j < k && blocks; j++)
+                distinct = distinct && b->run.v[i + k].cls != b->run.v[i + j].cls;
+        }
+        if (!blocks || !distinct)
+            break;
+        int n = repeats(b, i, period);
+        if (n > 1 && n * period > times * best) {
+            best = period;
+            times = n;
+        }
+    }
+    if (times == 1) {
+        const Run *r = &b->run.v[i];
+        strbuf_printf(s, "    /* %s */\n    ", e->p->instance[r->unit].path);
+        call_row(s, b, r, arena_printf(e->a, "%d", r->row));
+        return i + 1;
+    }
+    strbuf_printf(s, "    /* %s to %s */\n    for (int i = 0; i < %d; i++) {\n",
+                  e->p->instance[b->run.v[i].unit].path,
+                  e->p->instance[b->run.v[i + (times - 1) * best].unit].path, times);
+    for (int k = 0; k < best; k++) {
+        const Run *r = &b->run.v[i + k];
+        strbuf_add(s, "        ");
+        call_row(s, b, r, r->row ? arena_printf(e->a, "%d + i", r->row) : "i");
+    }
+    strbuf_add(s, "    }\n");
+    return i + times * best;
+}
+
+static void print_phase(Emit *e, ProgramKind program, Phase phase)
+{
+    Blocks b = blocks_make(e->a, e->p, e->same, program, phase, e->names);
+    for (int c = 0; c < b.cls.n; c++)
+        print_class(e, &b, &b.cls.v[c]);
+    StrBuf text = strbuf_new(e->a);
+    Body uses = {0};
+    for (int i = 0; i < b.run.n;) {
+        const Run *r = &b.run.v[i];
+        if (r->region) {
+            call_region(&text, e, &b, r);
+            uses.nb = true;
+            i++;
+        } else if (r->cls >= 0) {
+            i = call_blocks(e, &text, &b, i);
+            uses.nb = true;
+        } else {
+            for (int k = 0; k < r->n; k++)
+                emit_step(e, &text, &uses, &b, r, k);
+            i++;
+        }
+    }
+    strbuf_printf(&e->body, "static void %s_%s(bmrt *r, int64_t nb)\n{\n", program_name[program],
+                  phase_name[phase]);
+    print_locals(&e->body, &uses, false);
+    strbuf_add(&e->body, text.text ? text.text : "");
+    strbuf_add(&e->body, "}\n\n");
+}
+
+/* ---- the file ----------------------------------------------------------------------------- */
+
+static void print_header(const Emit *e, StrBuf *s)
+{
+    const Plan *p = e->p;
+    strbuf_printf(s,
+                  "/* trainer.c - trains %s.\n *\n"
+                  " * Written by bmc; plan %016" PRIx64 ". It carries out the plan in plan.json:\n"
+                  " * every byte has its place in one arena, every kernel its turn. By hand:\n"
+                  " *   cc %s -I BMC/include \\\n"
+                  " *      trainer.c kernels.c BMC/lib/libbmrt.a %s -o trainer\n"
+                  " * With -DBM_TRACE each step's id is told to bmrt_trace() before it runs. */\n"
+                  "#include \"bmrt.h\"\n\n",
+                  p->model->name, p->hash, cc_flags(), cc_libraries());
+    strbuf_add(s, "#ifdef BM_TRACE\nvoid bmrt_trace(bmrt *r, int step);\n"
+                  "#define STEP(id) bmrt_trace(r, id)\n#else\n"
+                  "#define STEP(id) ((void)0)\n#endif\n\n");
+}
+
+static void print_kernel_names(const Emit *e, StrBuf *s)
+{
+    strbuf_add(s, "/* kernels.c */\n");
+    for (int i = 0; i < e->p->kernel.n; i++) {
+        const Kernel *k = e->p->kernel.v[i];
+        if (e->same[i] == i && k->kind != K_GEMM && k->kind != K_SUM_SQUARES)
+            strbuf_printf(s, "bmrt_kernel %s;\n", k->name);
+    }
+    strbuf_char(s, '\n');
+}
+
+static void print_map(const Emit *e, StrBuf *s)
+{
+    static const char *const role[N_ROLES] = {"parameter", "state",    "buffer", "host",
+                                              "input",     "gradient", "saved",  "temporary"};
+    strbuf_printf(
+        s,
+        "/* Places in the arena of %" PRId64 " bytes, %" PRId64 " of them for the whole "
+        "run; those of blocks are in\n * the tables below. Others share memory when their "
+        "turns do not meet. */\n",
+        e->p->arena_bytes, e->p->persistent_bytes);
+    for (int i = 0; i < e->mapped.n; i++) {
+        const Buffer *x = &e->p->buffer.v[e->mapped.v[i]];
+        strbuf_printf(s, "#define %s %" PRId64 " /* %s: %s, %" PRId64 " bytes", e->label[x->id],
+                      x->offset, x->path, role[x->role], x->bytes);
+        if (!x->persistent)
+            strbuf_printf(s, ", %s %d..%d", program_name[x->program], x->first, x->last);
+        strbuf_add(s, " */\n");
+    }
+    strbuf_char(s, '\n');
+}
+
+bool emit_trainer(StrBuf *s, const Plan *p)
+{
+    Emit e = {.p = p, .a = s->arena};
+    e.same = kernel_same(e.a, p);
+    e.names = map_new(e.a);
+    e.at = map_new(e.a);
+    e.label = arena_array(e.a, const char *, p->buffer.n + 1);
+    e.body = strbuf_new(e.a);
+    for (int g = 0; g < N_PROGRAMS; g++)
+        for (int f = 0; f < N_PHASES && p->program[g].present; f++)
+            if (p->program[g].count[f])
+                print_phase(&e, (ProgramKind)g, (Phase)f);
+    StrBuf tables = strbuf_new(e.a);
+    emit_tables(&e, &tables);
+    print_header(&e, s);
+    print_kernel_names(&e, s);
+    print_map(&e, s);
+    strbuf_addn(s, e.body.text ? e.body.text : "", e.body.n);
+    strbuf_addn(s, tables.text, tables.n);
+    return true;
+}

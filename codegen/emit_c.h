@@ -1,0 +1,35 @@
+/* emit_c.h - shared by the files that print trainer.c. Private to codegen. */
+#ifndef BM_EMIT_C_H
+#define BM_EMIT_C_H
+
+#include "codegen/blocks.h"
+#include "codegen/emit.h"
+
+typedef struct Emit {
+    const Plan *p;
+    Arena *a;
+    const int *same;
+    Map *names;         /* of functions and tables */
+    Map *at;            /* names of buffers in the memory map */
+    const char **label; /* by buffer: its name there, once it was used */
+    VEC(int) mapped;    /* buffers of the memory map, in order of use */
+    StrBuf body;        /* functions, printed after the map they need */
+} Emit;
+
+/* The place of a buffer as C: "AT_wte_weight", which enters the memory map. */
+const char *buffer_label(Emit *e, int buffer);
+
+/* "text" as a C string, NULL as NULL. */
+void c_string(StrBuf *s, const char *text);
+
+/* emit_step.c: steps as calls. The function around them has r, nb and, with a class of several
+ * rows, `at`; in a region `s`, the samples before the chunk. */
+typedef struct Body {
+    bool nb, draw, s; /* what the text uses */
+} Body;
+void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, int step);
+
+/* tables.c: what the runtime must know of the model, and main(). */
+void emit_tables(Emit *e, StrBuf *out);
+
+#endif

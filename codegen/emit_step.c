@@ -1,0 +1,289 @@
+/* emit_step.c - one step as a call of the runtime, below a comment that says whose it is. */
+#include "codegen/emit_c.h"
+#include "codegen/kernel_c.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct Printer {
+    Emit *e;
+    StrBuf *s;
+    Body *uses;
+    const Blocks *b;
+    const Run *r;
+    const RunClass *cls; /* NULL: every operand is written out */
+    const Step *step;
+    int index; /* of the step in its run */
+} Printer;
+
+const char *buffer_label(Emit *e, int buffer)
+{
+    if (!e->label[buffer]) {
+        const char *word = path_word(e->a, e->p->buffer.v[buffer].path);
+        e->label[buffer] = unique_word(e->a, e->at, arena_printf(e->a, "AT_%s", word));
+        vec_push(e->a, &e->mapped, buffer);
+    }
+    return e->label[buffer];
+}
+
+static bool moves(const Printer *p, const Buffer *x)
+{
+    return p->step->region && x->batched && x->region != p->step->region;
+}
+
+static void operand(Printer *p, int arg)
+{
+    const Operand *o = &p->step->arg[arg];
+    const Buffer *x = &p->e->p->buffer.v[o->buffer];
+    int column = p->cls ? p->cls->column_of[p->index][arg] : -1;
+    strbuf_add(p->s, "BMRT_AT(r, ");
+    if (column >= 0) {
+        strbuf_printf(p->s, "at->%s", p->cls->column.v[column].name);
+    } else {
+        strbuf_add(p->s, buffer_label(p->e, o->buffer));
+        if (o->offset)
+            strbuf_printf(p->s, " + %" PRId64, o->offset);
+    }
+    if (moves(p, x)) {
+        strbuf_printf(p->s, " + s * %" PRId64, x->sample_bytes);
+        p->uses->s = true;
+    }
+    strbuf_char(p->s, ')');
+}
+
+static void count(Printer *p, int64_t n, bool times_nb)
+{
+    if (!times_nb) {
+        strbuf_printf(p->s, "%" PRId64, n);
+        return;
+    }
+    p->uses->nb = true;
+    if (n == 1)
+        strbuf_add(p->s, "nb");
+    else
+        strbuf_printf(p->s, "%" PRId64 " * nb", n);
+}
+
+/* ceil(n * nb / part) */
+static void parts(Printer *p, int64_t n, bool times_nb, int64_t part)
+{
+    if (!times_nb) {
+        count(p, (n + part - 1) / part, false);
+        return;
+    }
+    if (n % part == 0) {
+        count(p, n / part, true);
+        return;
+    }
+    strbuf_char(p->s, '(');
+    count(p, n, true);
+    strbuf_printf(p->s, " + %" PRId64 ") / %" PRId64, part - 1, part);
+}
+
+/* ---- comments ----------------------------------------------------------------------------- */
+
+static void comment_path(Printer *p)
+{
+    const char *path = p->step->path ? p->step->path : "";
+    const char *unit = p->e->p->instance[p->r->unit].path;
+    size_t n = strlen(unit);
+    if (p->cls && p->cls->n_row > 1 && n && strncmp(path, unit, n) == 0) {
+        strbuf_add(p->s, path_pattern(p->e->a, unit));
+        path += n;
+    }
+    strbuf_add(p->s, *path || (p->cls && n) ? path : p->e->p->model ? p->e->p->model->name : "");
+}
+
+static void comment_shape(Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    const char *nb = "nb x ";
+    if (k->kind == K_GEMM) {
+        const Gemm *g = &k->gemm;
+        if (g->count0_nb || g->count1 > 1)
+            strbuf_printf(p->s, " %s%" PRId64 " x", g->count0_nb ? nb : "", max64(g->count1, 1));
+        strbuf_printf(p->s, " [%s%" PRId64 ", %" PRId64 "] @ [%" PRId64 ", %" PRId64 "]",
+                      g->m_nb ? nb : "", g->m, g->k, g->k, g->n);
+    } else if (k->kind == K_FUSED && k->fused.n_inner) {
+        strbuf_printf(p->s, " [%s%" PRId64 ", %" PRId64 "]", k->batched ? nb : "", k->units,
+                      k->fused.extent[k->fused.n_axis - 1]);
+    } else {
+        strbuf_printf(p->s, " [%s%" PRId64 "]", k->batched ? nb : "", k->units);
+    }
+}
+
+static void comment(Printer *p)
+{
+    strbuf_add(p->s, "    /* ");
+    comment_path(p);
+    comment_shape(p);
+    strbuf_printf(p->s, ": %s%s */\n", p->step->what ? p->step->what : "",
+                  p->step->recompute ? " (again)" : "");
+    strbuf_printf(p->s,
+                  p->cls && p->cls->n_row > 1 ? "    STEP(at->step + %d);\n" : "    STEP(%d);\n",
+                  p->cls && p->cls->n_row > 1 ? p->index : p->step->id);
+}
+
+/* ---- calls -------------------------------------------------------------------------------- */
+
+static void field(Printer *p, const char *name, int64_t n, bool times_nb)
+{
+    if (!n)
+        return;
+    strbuf_printf(p->s, "%s.%s = ", p->s->text[p->s->n - 1] == '{' ? "" : ", ", name);
+    count(p, n, times_nb);
+}
+
+static void call_gemm(Printer *p)
+{
+    const Gemm *g = &p->step->kernel->gemm;
+    strbuf_add(p->s, "    bmrt_gemm(r, &(bmrt_gemm_args){");
+    field(p, "m", g->m, g->m_nb);
+    field(p, "n", g->n, false);
+    field(p, "k", g->k, false);
+    field(p, "ta", g->ta, false);
+    field(p, "tb", g->tb, false);
+    field(p, "lda", g->lda, false);
+    field(p, "ldb", g->ldb, false);
+    field(p, "ldc", g->ldc, false);
+    if (g->count0_nb || g->count0 > 1) {
+        field(p, "count0", max64(g->count0, 1), g->count0_nb);
+        field(p, "a0", g->a0, false);
+        field(p, "b0", g->b0, false);
+        field(p, "c0", g->c0, false);
+    }
+    if (g->count1 > 1) {
+        field(p, "count1", g->count1, false);
+        field(p, "a1", g->a1, false);
+        field(p, "b1", g->b1, false);
+        field(p, "c1", g->c1, false);
+    }
+    if (g->sums_samples) {
+        p->uses->nb = true;
+        strbuf_add(p->s, ", .sums = nb");
+        if (g->sums_samples > 1)
+            strbuf_printf(p->s, " / %" PRId64, g->sums_samples);
+    } else if (g->sums_nb || g->sums > 1) {
+        field(p, "sums", max64(g->sums, 1), g->sums_nb);
+    }
+    if (g->sums_samples || g->sums_nb || g->sums > 1) {
+        field(p, "as", g->as, false);
+        field(p, "bs", g->bs, false);
+    }
+    if (g->accumulates)
+        strbuf_add(p->s, ", .beta = r->first ? 0 : 1");
+    strbuf_add(p->s, "},\n              ");
+    for (int i = 0; i < 3; i++) {
+        if (i)
+            strbuf_add(p->s, ", ");
+        operand(p, i);
+    }
+    strbuf_add(p->s, ");\n");
+}
+
+static void call_sum_squares(Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    strbuf_add(p->s, "    bmrt_sum_squares(r, ");
+    operand(p, 0);
+    strbuf_add(p->s, ", ");
+    count(p, k->units, k->batched);
+    strbuf_add(p->s, ", ");
+    operand(p, 1);
+    strbuf_add(p->s, ");\n");
+}
+
+static void key_arguments(Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    uint64_t key[MOST_KEYS];
+    int n = kernel_keys(k, key);
+    if (!n)
+        return;
+    strbuf_add(p->s, ", (uint64_t[]){");
+    for (int i = 0; i < n; i++) {
+        int column = p->cls ? p->cls->column_of[p->index][k->n_arg + i] : -1;
+        if (i)
+            strbuf_add(p->s, ", ");
+        if (column >= 0)
+            strbuf_printf(p->s, "at->%s", p->cls->column.v[column].name);
+        else
+            strbuf_printf(p->s, "0x%016" PRIx64, key[i]);
+    }
+    strbuf_char(p->s, '}');
+}
+
+/* The pointers after the buffers, in kernel.h's order. */
+static void more_arguments(Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    if (k->uses_draw) {
+        strbuf_add(p->s, ", &draw");
+        p->uses->draw = true;
+    }
+    if (k->uses_first)
+        strbuf_add(p->s, ", &r->first");
+    if (k->uses_count) {
+        strbuf_add(p->s, ", (int64_t[]){");
+        if (k->kind == K_FUSED)
+            count(p, k->units, k->batched);
+        else if (k->kind == K_FOLD)
+            parts(p, k->tpl.rows, true, max64(k->tpl.axis, 1));
+        else
+            count(p, 1, k->tpl.accumulates);
+        strbuf_char(p->s, '}');
+    }
+    if (kernel_uses_path(k)) {
+        if (p->cls && p->cls->n_row > 1)
+            strbuf_add(p->s, ", (void *)at->path");
+        else {
+            strbuf_add(p->s, ", (void *)");
+            c_string(p->s, p->step->path ? p->step->path : "");
+        }
+    }
+    key_arguments(p);
+}
+
+static void call_launch(Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    strbuf_printf(p->s, "    bmrt_launch(r, %s, ", p->e->p->kernel.v[p->e->same[k->id]]->name);
+    if (k->kind == K_FUSED && k->fused.chunk)
+        parts(p, k->units, k->batched, k->fused.chunk);
+    else
+        count(p, k->units, k->batched);
+    strbuf_printf(p->s, ", %" PRId64 ",\n                (void *[]){", max64(k->least, 1));
+    for (int i = 0; i < k->n_arg; i++) {
+        if (i)
+            strbuf_add(p->s, i % 3 ? ", " : ",\n                           ");
+        operand(p, i);
+    }
+    more_arguments(p);
+    strbuf_add(p->s, "});\n");
+}
+
+void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, int step)
+{
+    Printer p = {.e = e, .s = out, .uses = uses, .b = b, .r = r, .index = step};
+    p.step = &e->p->step.v[r->first + step];
+    p.cls = r->cls >= 0 ? &b->cls.v[r->cls] : NULL;
+    comment(&p);
+    switch (p.step->kernel->kind) {
+    case K_GEMM:
+        call_gemm(&p);
+        break;
+    case K_SUM_SQUARES:
+        call_sum_squares(&p);
+        break;
+    case K_FUSED:
+    case K_FOLD:
+    case K_BATCH:
+    case K_SCATTER:
+    case K_ATTENTION:
+    case K_ATTENTION_GRAD:
+    case K_CUMSUM:
+    case K_TOP_K:
+        call_launch(&p);
+        break;
+    }
+}
