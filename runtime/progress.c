@@ -38,7 +38,7 @@ const char *bmrt_short_number(char *buf, size_t cap, double v)
     }
     bmrt_text t = {buf, 0, cap, false};
     if (i == 0)
-        bmrt_text_add(&t, "%.*f", v < 10 ? 2 : v < 100 ? 1 : 0, v);
+        bmrt_text_add(&t, "%.*f", v == (double)(int)v ? 0 : v < 10 ? 2 : v < 100 ? 1 : 0, v);
     else
         bmrt_text_add(&t, "%.*f%c", v < 100 ? 1 : 0, v, suffix[i]);
     return buf;
