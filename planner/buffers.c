@@ -198,6 +198,8 @@ void offsets_assign(Plan *p)
                 (OffsetItem){.bytes = x->bytes, .first = x->first, .last = x->last, .fixed = -1};
     }
     OffsetResult r = offsets_solve(scratch, item, n, ARENA_ALIGN, 0, OFFSETS_BUDGET);
+    if (r.height == OFFSETS_NONE)
+        die("the program needs more than 2^63 bytes");
     n = 0;
     for (int k = p->n_persistent; k < p->buffer.n; k++) {
         Buffer *x = &p->buffer.v[k];

@@ -229,7 +229,7 @@ static bool can_absorb(const Group *g, const Group *h)
     return true;
 }
 
-static bool operands_allow(const Build *b, const Item *i, const Group *g)
+static bool operands_allow(const Item *i, const Group *g)
 {
     for (int k = 0; k < i->n_in; k++) {
         if (i->op == OP_ASSIGN && k == 0)
@@ -277,7 +277,7 @@ static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim
         return false;
     if (g->batched != over(i)->batched)
         return false;
-    if (!may_turn(b, g, i) || !domain_fits(g, i, dim, inner) || !operands_allow(b, i, g) ||
+    if (!may_turn(b, g, i) || !domain_fits(g, i, dim, inner) || !operands_allow(i, g) ||
         !readers_allow(i, g))
         return false;
     if (*inner != g->inner || memcmp(dim, g->dim, sizeof g->dim) != 0)
