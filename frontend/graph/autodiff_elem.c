@@ -138,11 +138,15 @@ void grad_sub(Autodiff *ad, Node *n, Node *dy)
 {
     give(ad, n->in[0], dy);
     if (wants(ad, n->in[1]))
-        give(ad, n->in[1], neg(ad, dy));
+        give(ad, n->in[1], neg(ad, sum_to(ad->g, dy, &n->in[1]->type)));
 }
 
 void grad_mul(Autodiff *ad, Node *n, Node *dy)
 {
+    if (n->in[0] == n->in[1]) {
+        give(ad, n->in[0], mul(ad, mul(ad, num(ad, 2), dy), n->in[0]));
+        return;
+    }
     for (int i = 0; i < 2; i++)
         if (wants(ad, n->in[i]))
             give(ad, n->in[i], mul(ad, dy, n->in[1 - i]));
@@ -153,8 +157,10 @@ void grad_div(Autodiff *ad, Node *n, Node *dy)
     Node *b = n->in[1];
     if (wants(ad, n->in[0]))
         give(ad, n->in[0], g2(ad->g, OP_DIV, dy, b));
-    if (wants(ad, b))
-        give(ad, b, neg(ad, mul(ad, dy, g2(ad->g, OP_DIV, n, b))));
+    if (wants(ad, b)) { /* b is the same along what is summed: one division for all of it */
+        Node *sum = sum_to(ad->g, mul(ad, dy, n), &b->type);
+        give(ad, b, neg(ad, g2(ad->g, OP_DIV, sum, b)));
+    }
 }
 
 /* Against a number it is clamp(): a tie passes dy whole. Between two tensors a tie is halved. */

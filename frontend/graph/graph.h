@@ -200,7 +200,8 @@ Node *g_part(Graph *g, Node *x, int index);
 Node *g_squeeze(Graph *g, Node *x, uint32_t axes); /* drops axes of size 1 */
 static inline uint32_t axis_bit(const Node *x, int axis)
 {
-    return 1u << (axis < 0 ? axis + x->type.ndim : axis);
+    int i = axis < 0 ? axis + x->type.ndim : axis;
+    return i < 0 ? 0 : 1u << i; /* a value in error has no axes */
 }
 
 /* In rules.c: the result's type, or DT_ERROR after a diagnostic. */
