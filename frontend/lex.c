@@ -162,6 +162,25 @@ static bool ends_statement(int type)
     return false;
 }
 
+/* A } in the middle of a line that did not open it closes nothing. */
+static void check_brace(const Lex *l, Token *t)
+{
+    if (t->type != '}' || t->first)
+        return;
+    const char *text = l->parser->text->text, *rest = text + t->at.hi;
+    rest += strspn(rest, " \t\r");
+    if (strchr("\n#}", *rest) || !strncmp(rest, "else", 4))
+        return;
+    int k = l->open.n - 1;
+    while (k >= 0 && l->open.v[k].c != '{')
+        k--;
+    int from = k < 0 ? 0 : l->open.v[k].at.lo;
+    if (k >= 0 && !memchr(text + from, '\n', (size_t)(t->at.lo - from)))
+        return;
+    t->type = T_YYerror;
+    t->why = "unexpected `}`";
+}
+
 /* Words that begin a statement and stand nowhere else. */
 static bool starts_statement(int type)
 {
@@ -218,12 +237,21 @@ static bool newline_before(Lex *l, const Token *t)
         return false;
     if (in_parens(l))
         return false;
-    return t->type == 0 || t->type == '}' || (t->first && t->type != '{' && t->type != T_ELSE) ||
-           (l->recovering && t->first);
+    return t->type == 0 || (t->type == '}' && l->open.n) ||
+           (t->first && t->type != '{' && t->type != T_ELSE) || (l->recovering && t->first);
+}
+
+static bool starts_line(const Lex *l)
+{
+    return l->last.type == T_NL || l->last.type == '{' || l->last.type == 0;
 }
 
 static void deliver(Lex *l, const Token *t)
 {
+    if (starts_line(l) || t->type == T_ELSE)
+        l->head = *t;
+    else if (t->type == '{')
+        l->head.type = 0;
     count_bracket(l, t);
     l->prev = l->last;
     l->last = *t;
@@ -235,6 +263,58 @@ static void deliver(Lex *l, const Token *t)
 static Token newline_token(const Lex *l)
 {
     return (Token){.type = T_NL, .at = {l->last.at.file, l->last.at.hi, l->last.at.hi}};
+}
+
+/* Whether the line before `last` is that of something with a body, and has no {. */
+static bool is_open_header(const Lex *l)
+{
+    switch (l->head.type) {
+    case T_FOR:
+    case T_IF:
+    case T_ELSE:
+    case T_FORWARD:
+    case T_BLOCK:
+        return true;
+    case T_MODEL:
+    case T_TRAIN:
+    case T_PLAN:
+    case T_NAMES:
+        return l->open.n == 0;
+    }
+    return false;
+}
+
+/* The indent of the line that holds `offset`. */
+static int indent_at(const char *text, int offset)
+{
+    while (offset > 0 && text[offset - 1] != '\n')
+        offset--;
+    return (int)strspn(text + offset, " \t");
+}
+
+/* Whether the lines from `t` on look like a body with its { forgotten: indented, then a }. */
+static bool body_follows(const Lex *l, const Token *t)
+{
+    const char *text = l->parser->text->text;
+    int indent = indent_at(text, l->head.at.lo);
+    if (!t->first || indent_at(text, t->at.lo) <= indent)
+        return false;
+    for (const char *line = text + t->at.lo; (line = strchr(line, '\n')) != NULL;) {
+        int n = (int)strspn(++line, " \t");
+        if (n <= indent && !strchr("\r\n#", line[n]))
+            return line[n] == '}';
+    }
+    return false;
+}
+
+/* A { that is not in the text: told here, so that the body is read as one. */
+static Token open_group(Lex *l)
+{
+    Token t = newline_token(l);
+    diag_error(l->parser->diag, t.at, "expected `{`, got the end of the line");
+    t.type = '{';
+    t.supplied = true;
+    return t;
 }
 
 /* An item begins where a } is missing: told once, and the braces are closed for the parser. */
@@ -272,6 +352,7 @@ static Token next_token(Lex *l)
 {
     Token t = l->skip ? skip_group(l) : next_raw(l);
     check_quote(l, &t);
+    check_brace(l, &t);
     if (!l->closing && l->open.n && starts_item(l, &t))
         close_groups(l, &t);
     if (l->closing) {
@@ -282,9 +363,16 @@ static Token next_token(Lex *l)
         l->closing--;
         return (Token){.type = '}', .at = newline_token(l).at, .supplied = true};
     }
-    if (newline_before(l, &t)) {
-        l->force_nl = false;
+    bool ends = newline_before(l, &t);
+    bool bare_else = l->last.type == T_ELSE && t.type != '{' && t.type != T_IF;
+    if ((ends || bare_else) && !l->force_nl && !l->recovering && is_open_header(l) &&
+        body_follows(l, &t)) {
         hold(l, t);
+        return open_group(l);
+    }
+    if (ends) {
+        hold(l, t);
+        l->force_nl = false;
         return newline_token(l);
     }
     return t;
@@ -317,12 +405,12 @@ void lex_recover(Lex *l)
 {
     const Token t = l->last;
     bool begun = l->prev.type != T_NL && l->prev.type != '{' && l->prev.type != 0;
-    bool next_line =
-        t.type == '}' || (t.first && t.type != T_NL && t.type != '{' && t.type != T_ELSE);
+    bool next_line = (t.type == '}' && l->n_open_before) ||
+                     (t.first && t.type != T_NL && t.type != '{' && t.type != T_ELSE);
     l->recovering = t.type != T_NL && t.type != '{';
     l->mistake = t.at.lo;
     l->open.n = l->n_open_before; /* as before `t`: the entry a closer took off is still there */
-    if (t.supplied) {
+    if (t.supplied && t.type == '}') {
         l->closing++; /* and once more after an end of line */
         return;
     }

@@ -15,7 +15,7 @@ typedef struct Token {
     YYSTYPE value;
     Span at;
     bool first;      /* the first one on its line */
-    bool supplied;   /* a } that is not in the text, see close_groups() */
+    bool supplied;   /* a { or } that is not in the text; what is missing was told */
     const char *why; /* T_YYerror: the message */
 } Token;
 
@@ -34,11 +34,13 @@ struct Lex {
     Token held; /* read, to be delivered after what comes first */
     bool has_held;
     Token prev, last; /* the last two delivered */
+    Token head;       /* the first of the statement; type 0 once its body is open */
+    bool lost;        /* in a file: no item was understood since the last message */
     VEC(Open) open;
     int n_open_before; /* open.n before `last` */
     int mistake;       /* where the last one is, in bytes */
 
-    int start_token; /* delivered first: chooses what is parsed; 0: none */
+    int start_token; /* delivered first: what is parsed; then 0 */
     bool can_end;    /* `last` can end a statement */
     bool force_nl;   /* the next token is an end of line */
     bool recovering; /* since the last mistake no line has ended: stay silent */

@@ -67,7 +67,6 @@ static const char *expectation(Parser *p, const Expected *full)
     Expected e = *full;
     const char *one = NULL, *two = NULL;
     int n = 0;
-    e.token[T_EXPR_ONLY] = false;
     if (e.token[T_NAME])
         drop(&e, soft_words, countof(soft_words));
     if (wants_operator(full))
@@ -176,6 +175,9 @@ void parse_syntax_error(Parser *p, Expected *e)
     const Token *t = &p->lex->last;
     if (t->supplied)
         return; /* what is missing was told */
+    if (e->token[T_BLOCK] && p->lex->lost)
+        return; /* lines left over after a brace too many: told at the first */
+    p->lex->lost = e->token[T_BLOCK];
     if (!report_special(p, e)) {
         bool closer = (e->token[')'] || e->token[']']) && (t->first || t->type == '}');
         bool line_end = e->token[T_NL] || t->type == T_NL || t->type == 0;
@@ -211,11 +213,11 @@ static bool parse(Parser *p, Arena *a, Sources *sources, int source, Diag *d, in
 File *parse_file(Arena *a, Sources *sources, int source, Diag *d)
 {
     Parser p;
-    return parse(&p, a, sources, source, d, 0) ? p.file : NULL;
+    return parse(&p, a, sources, source, d, T_START_FILE) ? p.file : NULL;
 }
 
 Expr *parse_expr_text(Arena *a, Sources *sources, int source, Diag *d)
 {
     Parser p;
-    return parse(&p, a, sources, source, d, T_EXPR_ONLY) ? p.expr : NULL;
+    return parse(&p, a, sources, source, d, T_START_EXPR) ? p.expr : NULL;
 }

@@ -62,7 +62,7 @@ static void yyerror(const Span *at, Parser *p, void *lexer, const char *message)
 %token <int64_t> INT "integer"
 %token <double> FLOAT "number"
 %token <const char *> STRING "string"
-%token EXPR_ONLY "expression only" /* never in a text: chooses the start */
+%token START_FILE "a file" START_EXPR "an expression" /* never in a text: what is parsed */
 
 %right IF ELSE
 %left OR
@@ -105,15 +105,15 @@ static void yyerror(const Span *at, Parser *p, void *lexer, const char *message)
 %type <MemberKind> kind
 %%
 start:
-  file
-| EXPR_ONLY expr NL                         { p->expr = $expr; }
+  START_FILE file
+| START_EXPR expr NL                        { p->expr = $expr; }
 ;
 
 /* ---- items ---- */
 
 file:
   %empty
-| file item NL                              { file_add(p, $item); yyerrok; }
+| file item NL                              { file_add(p, $item); yyerrok; p->lex->lost = false; }
 | file junk
 ;
 junk: /* a line that is not understood */
