@@ -56,6 +56,13 @@ int buffer_of(Build *b, Item *root)
         return root->buffer;
     if (root->cls == IC_LEAF && root->op != OP_INPUT)
         return root->buffer = persistent(b, root);
+    if (root->op ==
+        OP_INPUT) /* read in both loops, it is two nodes and one place the trainer fills */
+        for (int k = b->plan->n_persistent; k < b->plan->buffer.n; k++) {
+            const Buffer *x = &b->plan->buffer.v[k];
+            if (x->role == ROLE_INPUT && x->program == b->kind && x->leaf == root->attr.leaf.leaf)
+                return root->buffer = k;
+        }
     const Type *t = &root->type;
     int64_t bytes = type_bytes(t);
     bool acc = !t->batched &&

@@ -1,4 +1,5 @@
 /* check_form.c - V01: the plan's parts agree with each other. */
+#include "frontend/base/map.h"
 #include "planner/verify/table.h"
 
 /* Programs follow each other, and in each the phases do. Finds where each phase lies. */
@@ -124,6 +125,25 @@ static void check_buffer(Table *t, int i)
                the_buffer(t, i), (long long)b->sample_bytes, b->region);
 }
 
+/* The trainer fills one place for each input of a program. */
+static void check_inputs(Table *t)
+{
+    Map *seen = map_new(t->a);
+    for (int i = 0; i < t->n_buffer; i++) {
+        const TableBuffer *b = &t->buffer[i];
+        if (b->role != ROLE_INPUT)
+            continue;
+        const char *key = arena_printf(t->a, "%d %s", b->program, b->path);
+        const TableBuffer *other = map_get(seen, key);
+        if (other)
+            broken(t, CHECK_V01, "%s and %s are both input '%s' of %s",
+                   the_buffer(t, (int)(other - t->buffer)), the_buffer(t, i), b->path,
+                   b->program < 0 ? "all programs" : program_words.word[b->program]);
+        else
+            map_put(seen, key, (void *)(uintptr_t)b);
+    }
+}
+
 static void check_uses(Table *t)
 {
     for (int i = 0; i < t->n_step; i++) {
@@ -159,5 +179,6 @@ void check_form(Table *t)
     check_regions(t);
     for (int i = 0; i < t->n_buffer; i++)
         check_buffer(t, i);
+    check_inputs(t);
     check_uses(t);
 }

@@ -240,6 +240,12 @@ static void order(void **state)
     p->step.v[last].arg[0].buffer = h;
     caught_in_file(a, p, "V01 well-formed", "of eval uses buffer");
     p->step.v[last].arg[0] = keep;
+    /* one input in two places: the trainer would fill one of them */
+    Buffer *den = named(p, PROGRAM_TRAIN, "loss.ones");
+    den->role = ROLE_INPUT;
+    den->path = "x";
+    caught_in_file(a, p, "V01 well-formed", "are both input 'x' of train");
+    den->role = ROLE_TEMP;
     p->step.v[3].id = 7;
     caught(a, p, "V01 well-formed", "step 3 has id 7");
     arena_free(a);
