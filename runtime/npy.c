@@ -182,10 +182,9 @@ BmStatus bmrt_npy_parse(const unsigned char *file, size_t size, const char *name
     if (__builtin_mul_overflow((size_t)out->count, bmrt_source_size(out->type), &bytes) ||
         bytes != have) {
         char shape[128];
-        return bmrt_fail(e, BMRT_MODEL,
-                         "'%s' has %zu bytes of data, its shape %s of %s needs %s%zu", name, have,
-                         bmrt_shape(shape, sizeof shape, out->dim, out->ndim),
-                         bmrt_source_name(out->type), bytes < have ? "only " : "", bytes);
+        return bmrt_fail(e, BMRT_MODEL, "'%s' has %zu bytes of data, its shape %s of %s needs %zu",
+                         name, have, bmrt_shape(shape, sizeof shape, out->dim, out->ndim),
+                         bmrt_source_name(out->type), bytes);
     }
     out->data = file + start + length;
     return BMRT_OK;
