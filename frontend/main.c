@@ -1,0 +1,347 @@
+/* main.c - the driver: the passes in order, and what each command takes of them.
+ *
+ * The only file that sees all layers. A pass reads what the one before made, adds its own to the
+ * job, and returns an exit code; `--emit` prints what a pass made and ends the list there. */
+#include "codegen/cc.h"
+#include "codegen/emit.h"
+#include "frontend/driver/doctor.h"
+#include "frontend/driver/file.h"
+#include "frontend/driver/options.h"
+#include "frontend/driver/spawn.h"
+#include "frontend/driver/stamp.h"
+#include "frontend/driver/tree.h"
+#include "frontend/lower.h"
+#include "planner/plan.h"
+#include "planner/verify/verify.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct Job {
+    Arena *arena;
+    const Options *o;
+    Sources *sources;
+    Diag *diag;
+    const char *dir; /* what is made goes there; NULL: `bmc plan` without -o */
+    Model *model;
+    Plan *plan;
+    StrBuf trainer, kernels, json;
+    int emitted; /* of the things --emit asked for */
+} Job;
+
+/* ---- output ---- */
+
+static int cannot(const char *why)
+{
+    fprintf(stderr, "bmc: %s\n", why);
+    return EXIT_MACHINE;
+}
+
+static bool wants(const Job *j, EmitKind kind)
+{
+    for (int i = 0; i < j->o->emit.n; i++)
+        if (j->o->emit.v[i].kind == kind)
+            return true;
+    return false;
+}
+
+/* Prints a text wherever --emit=KIND asked for it. */
+static int emit(Job *j, EmitKind kind, const StrBuf *text)
+{
+    for (int i = 0; i < j->o->emit.n; i++) {
+        const Emit *e = &j->o->emit.v[i];
+        if (e->kind != kind)
+            continue;
+        j->emitted++;
+        if (!e->path)
+            fwrite(text->text, 1, text->n, stdout);
+        const char *why = e->path ? file_write(j->arena, e->path, text->text, text->n) : NULL;
+        if (why)
+            return cannot(why);
+    }
+    return EXIT_OK;
+}
+
+static int write_in(const Job *j, const char *name, const StrBuf *text)
+{
+    const char *why =
+        file_write(j->arena, arena_printf(j->arena, "%s/%s", j->dir, name), text->text, text->n);
+    return why ? cannot(why) : EXIT_OK;
+}
+
+static int reported(const Job *j)
+{
+    return j->diag->errors > 0 ? EXIT_MODEL : EXIT_OK;
+}
+
+/* ---- the passes ---- */
+
+static int print_tree(Job *j)
+{
+    if (!wants(j, EMIT_AST))
+        return EXIT_OK;
+    /* Its own list of messages: the next pass reads the file again and would repeat them. */
+    Diag *d = diag_new(j->arena, sources_new(j->arena), stderr);
+    d->color = j->diag->color;
+    StrBuf s = strbuf_new(j->arena);
+    bool ok = tree_text(&s, j->o->file, d);
+    diag_finish(d);
+    if (!ok)
+        return EXIT_MODEL;
+    return emit(j, EMIT_AST, &s);
+}
+
+static int lower(Job *j)
+{
+    Define *define = arena_array(j->arena, Define, j->o->define.n + 1);
+    for (int i = 0; i < j->o->define.n; i++)
+        define[i] = (Define){j->o->define.v[i].name, j->o->define.v[i].value};
+    j->model = lower_model(j->arena, j->sources, j->o->file, define, j->o->define.n, j->diag);
+    return j->model ? EXIT_OK : EXIT_MODEL;
+}
+
+static int differentiate(Job *j)
+{
+    Model *m = j->model;
+    if (!training_graph(m, j->diag) || !evaluation_graph(m, j->diag))
+        return EXIT_MODEL;
+    return reported(j);
+}
+
+static void print_program(StrBuf *s, const char *name, const Program *p)
+{
+    if (!p->graph)
+        return;
+    strbuf_printf(s, "# %s\n", name);
+    graph_print(s, p->graph, p->root.v, p->root.n);
+}
+
+static int simplify_graphs(Job *j)
+{
+    Model *m = j->model;
+    simplify(j->arena, &m->train);
+    simplify(j->arena, &m->eval);
+    graph_verify(m->train.graph, m->train.root.v, m->train.root.n);
+    graph_verify(m->eval.graph, m->eval.root.v, m->eval.root.n);
+    if (!wants(j, EMIT_GRAPH))
+        return EXIT_OK;
+    StrBuf s = strbuf_new(j->arena);
+    print_program(&s, "training", &m->train);
+    print_program(&s, "evaluation", &m->eval);
+    return emit(j, EMIT_GRAPH, &s);
+}
+
+static int make_plan(Job *j)
+{
+    const PlanRequest *file = &j->model->plan;
+    PlanOptions po = {
+        .memory = j->o->memory ? j->o->memory : file->memory,
+        .micro_batch = j->o->micro_batch ? j->o->micro_batch : file->micro_batch,
+        .no_fuse = j->o->no_fuse,
+    };
+    bool no_fit = false;
+    j->plan = plan_build(j->arena, j->model, &po, j->diag, &no_fit);
+    if (!j->plan)
+        return no_fit ? EXIT_NO_PLAN : EXIT_MODEL;
+    return EXIT_OK;
+}
+
+static int verify(Job *j)
+{
+    if (!plan_verify(j->plan, j->diag))
+        BUG("the plan breaks a rule it claims to keep (above)");
+    return EXIT_OK;
+}
+
+static int print_plan(Job *j)
+{
+    StrBuf s = strbuf_new(j->arena);
+    plan_print(&s, j->plan);
+    j->json = strbuf_new(j->arena);
+    plan_json(&j->json, j->plan);
+    int code = emit(j, EMIT_PLAN, &s);
+    return code ? code : emit(j, EMIT_JSON, &j->json);
+}
+
+static int emit_text(Job *j)
+{
+    if (j->o->command == CMD_PLAN && !wants(j, EMIT_C))
+        return EXIT_OK;
+    j->trainer = strbuf_new(j->arena);
+    j->kernels = strbuf_new(j->arena);
+    emit_trainer(&j->trainer, j->plan);
+    emit_kernels(&j->kernels, j->plan);
+    StrBuf both = strbuf_new(j->arena);
+    strbuf_addn(&both, j->trainer.text, j->trainer.n);
+    strbuf_char(&both, '\n');
+    strbuf_addn(&both, j->kernels.text, j->kernels.n);
+    return emit(j, EMIT_C, &both);
+}
+
+typedef int Pass(Job *j);
+
+/* Runs passes until one fails or all that --emit asked for is printed. */
+static int run_passes(Job *j, Pass *const pass[], int n)
+{
+    int code = EXIT_OK;
+    for (int i = 0; i < n && !code && (j->o->emit.n == 0 || j->emitted < j->o->emit.n); i++)
+        code = pass[i](j);
+    diag_finish(j->diag);
+    return code;
+}
+#define RUN_PASSES(j, ...)                                                                         \
+    run_passes((j), (Pass *const[]){__VA_ARGS__}, countof(((Pass *const[]){__VA_ARGS__})))
+
+/* ---- the commands ---- */
+
+static int check(Job *j)
+{
+    int code = RUN_PASSES(j, lower, differentiate);
+    if (code)
+        return code;
+    int64_t count = 0;
+    const Model *m = j->model;
+    for (int i = 0; i < m->param.n; i++)
+        count += m->param.v[i].buffer ? 0 : type_count(&m->param.v[i].type);
+    printf("%s: model %s, %lld parameters: no mistakes found\n", j->o->file, m->name,
+           (long long)count);
+    return EXIT_OK;
+}
+
+static int plan(Job *j)
+{
+    int code = RUN_PASSES(j, print_tree, lower, differentiate, simplify_graphs, make_plan, verify,
+                          print_plan, emit_text);
+    if (code || j->o->emit.n)
+        return code;
+    if (j->dir) {
+        const char *why = folder_make(j->arena, j->dir);
+        code = why ? cannot(why) : write_in(j, "plan.json", &j->json);
+    }
+    StrBuf s = strbuf_new(j->arena);
+    plan_print(&s, j->plan);
+    fputs(s.text, stdout);
+    return code;
+}
+
+static int write_folder(Job *j)
+{
+    const char *why = folder_make(j->arena, j->dir);
+    if (!why)
+        why = stamp_clear(j->arena, j->dir);
+    if (why)
+        return cannot(why);
+    int code = write_in(j, "plan.json", &j->json);
+    if (!code)
+        code = write_in(j, "kernels.c", &j->kernels);
+    if (!code)
+        code = write_in(j, "trainer.c", &j->trainer);
+    return code;
+}
+
+static int compile(Job *j)
+{
+    Home home = home_find(j->arena);
+    int code = RUN_PASSES(j, print_tree, lower, differentiate, simplify_graphs, make_plan, verify,
+                          print_plan, emit_text);
+    if (code || j->o->emit.n)
+        return code;
+    if (!home.library)
+        return cannot(arena_printf(j->arena,
+                                   "libbmrt.a and bmrt.h are neither in %s nor in %s: build or "
+                                   "install them with bmc",
+                                   home.looked_in[0], home.looked_in[1]));
+    code = write_folder(j);
+    if (code)
+        return code;
+    if (!build_trainer(j->arena, j->dir, home.library, home.include, j->diag))
+        return EXIT_MACHINE;
+    const char *why =
+        stamp_write(j->arena, j->dir, stamp_key(j->arena, j->o, &home), j->sources, prelude_text());
+    return why ? cannot(why) : EXIT_OK;
+}
+
+static int run(Job *j)
+{
+    Home home = home_find(j->arena);
+    if (!stamp_fresh(j->arena, j->dir, stamp_key(j->arena, j->o, &home))) {
+        int code = compile(j);
+        if (code)
+            return code;
+    }
+    const char *program = arena_printf(j->arena, "%s/trainer", j->dir);
+    return cannot(become(j->arena, program, j->o->rest, j->o->n_rest));
+}
+
+static int verify_file(Job *j)
+{
+    PlanFile *f = plan_read(j->arena, j->o->file, j->diag);
+    bool ok = f && plan_file_verify(f, j->diag);
+    diag_finish(j->diag);
+    if (!ok)
+        return EXIT_MODEL;
+    StrBuf s = strbuf_new(j->arena);
+    verify_checks_print(&s);
+    printf("%s: plan %s keeps every rule:\n%s", j->o->file, f->hash, s.text);
+    return EXIT_OK;
+}
+
+static int doctor_command(Job *j)
+{
+    Home home = home_find(j->arena);
+    return doctor(j->arena, &home);
+}
+
+static int run_command(Job *j)
+{
+    const Options *o = j->o;
+    switch (o->command) {
+    case CMD_COMPILE:
+    case CMD_RUN:
+        j->dir = o->out ? o->out : arena_printf(j->arena, "%s.run", stem_of(j->arena, o->file));
+        return o->command == CMD_RUN ? run(j) : compile(j);
+    case CMD_PLAN:
+        j->dir = o->out;
+        return plan(j);
+    case CMD_CHECK:
+        return check(j);
+    case CMD_INSPECT:
+        return usage_error(NULL, "`bmc inspect` is not built yet");
+    case CMD_VERIFY:
+        return verify_file(j);
+    case CMD_PRELUDE:
+        fputs(prelude_text(), stdout);
+        return EXIT_OK;
+    case CMD_DOCTOR:
+        return doctor_command(j);
+    case N_COMMANDS:
+        break;
+    }
+    BUG("command %d has no code", o->command);
+}
+
+/* Colour is for people who look at a terminal and have not said no (https://no-color.org). */
+static bool use_color(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(2) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+int main(int argc, char **argv)
+{
+    Arena *a = arena_new();
+    Options o;
+    int code;
+    if (options_parse(a, &o, argc, argv, &code)) {
+        Job j = {.arena = a, .o = &o, .sources = sources_new(a)};
+        j.diag = diag_new(a, j.sources, stderr);
+        j.diag->color = use_color();
+        code = run_command(&j);
+    }
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !code)
+        code = cannot(arena_printf(a, "cannot write standard output: %s", strerror(errno)));
+    arena_free(a);
+    return code;
+}
