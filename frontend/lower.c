@@ -267,10 +267,8 @@ static bool find_define(Lower *l, const Define *def)
         if (!x->block)
             map_put(lets, x->name, x);
     }
-    const char *near = map_nearest(lets, def->name);
     diag_error(l->d, NO_SPAN, "-D %s: %s has no `let %s`", def->name, l->main->path, def->name);
-    if (near)
-        diag_help(l->d, "did you mean `%s`?", near);
+    did_you_mean(l, lets, def->name);
     return false;
 }
 

@@ -9,6 +9,11 @@ static const char *what_of(Lower *l, const Call *c, int i)
     return arena_printf(l->a, "`%s` of %s", c->b.name[i], c->op->name);
 }
 
+void arg_notes(Lower *l, Call *c, int first, Node *const n[], int count)
+{
+    operand_notes(l, n, &c->b.at[first], count);
+}
+
 Node *arg_node(Lower *l, Call *c, int i)
 {
     const Value *v = &c->b.v[i];
@@ -29,7 +34,7 @@ Node *arg_float(Lower *l, Call *c, int i)
     if (n->type.dtype == DT_BOOL) {
         diag_error(l->d, c->b.at[i], "%s must be a number, got %s", what_of(l, c, i),
                    type_text(l->a, &n->type));
-        operand_notes(l, &n, 1, c->at);
+        arg_notes(l, c, i, &n, 1);
         diag_help(l->d, "where(condition, 1, 0) is a number");
         return NULL;
     }
@@ -71,7 +76,7 @@ static bool axis_in(Lower *l, Call *c, int i, int64_t axis, int ndim, const Node
     diag_error(l->d, c->b.at[i], "%s: %s has no axis %" PRId64, what_of(l, c, i),
                type_text(l->a, &x->type), axis);
     Node *n = (Node *)(uintptr_t)x;
-    operand_notes(l, &n, 1, c->at);
+    arg_notes(l, c, 0, &n, 1);
     return false;
 }
 

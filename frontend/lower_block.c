@@ -145,10 +145,20 @@ static bool param_shape(Lower *l, const Env *env, const Shape *shape, Type *t)
     return true;
 }
 
+/* A parameter of the prelude's blocks is shown where the user's file has the member it is in. */
+static Span user_place(const Lower *l, const Inst *inst, Span at)
+{
+    while (inst && inst->block->file == l->prelude) {
+        at = inst->at;
+        inst = inst->parent;
+    }
+    return at;
+}
+
 static bool add_tensor(Lower *l, Inst *inst, const Env *env, const Member *m)
 {
     Param p = {.path = join(l, inst->path, m->tensor.name.text),
-               .at = m->at,
+               .at = user_place(l, inst, m->at),
                .instance = inst->index,
                .buffer = m->kind == MEMBER_BUFFER};
     if (!param_shape(l, env, &m->tensor.shape, &p.type))
@@ -216,7 +226,7 @@ static bool add_member(Lower *l, Inst *inst, Env *env, const Member *m)
     case MEMBER_LET:
         return add_let(l, env, &m->let);
     case MEMBER_ASSERT:
-        return check_assert(l, env, &m->assertion, inst->path);
+        return check_assert(l, env, &m->assertion);
     case MEMBER_IF:
         return eval_bool(l, env, m->branch.test, "`if`", &taken) &&
                members(l, inst, env, taken ? &m->branch.yes : &m->branch.no);
@@ -232,7 +242,7 @@ static void explain(Lower *l, const Inst *inst)
     if (l->d->errors <= l->explained)
         return;
     l->explained = l->d->errors;
-    if (*inst->path)
+    if (*inst->path && l->work <= MAX_WORK)
         diag_note(l->d, inst->at, "in %s", inst->path);
 }
 
@@ -266,7 +276,7 @@ Inst *make_instance(Lower *l, Made *made, const char *path, Span at, Inst *paren
     }
     inst->member = map_new(l->a);
     vec_push(l->a, &l->inst, inst);
-    Env env = {.file = made->block->file, .arg = made->arg, .limit = INT32_MAX};
+    Env env = body_env(inst, NULL);
     bool ok = members(l, inst, &env, &made->block->item->block.members);
     if (ok && made->block->is_model && !parent && !inst->forward) {
         diag_error(l->d, at, "the model has no forward");

@@ -66,9 +66,7 @@ static bool unknown_keyword(Lower *l, const Binding *b, const Name *name)
         return false;
     }
     diag_error(l->d, name->at, "`%s` has no argument `%s`", b->callee, name->text);
-    const char *near = map_nearest(names, name->text);
-    if (near)
-        diag_help(l->d, "did you mean `%s`?", near);
+    did_you_mean(l, names, name->text);
     show_signature(l, b);
     return false;
 }
@@ -184,6 +182,7 @@ Env body_env(Inst *inst, Frame *f)
 {
     return (Env){.file = inst->block->file,
                  .arg = inst->made->arg,
+                 .block = inst->block,
                  .inst = f ? inst : NULL,
                  .frame = f,
                  .limit = INT32_MAX};
@@ -211,7 +210,7 @@ static Value call_instance(Lower *l, Inst *inst, const ArgVal *arg, int n, const
 {
     inst->used = true;
     if (!inst->forward) {
-        diag_error(l->d, call->at, "`%s`, a %s, has no forward to call", inst->path,
+        diag_error(l->d, call->at, "`%s` (%s) has no forward to call", inst->path,
                    inst->block->name);
         return value_error();
     }

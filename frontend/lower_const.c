@@ -157,8 +157,7 @@ Value const_binary(Lower *l, BinaryOp op, const Value *a, const Value *b, Span a
         const Value *bad = a->kind != VAL_BOOL ? a : b;
         if (bad->kind == VAL_BOOL)
             return value_bool(op == BIN_AND ? a->b && b->b : a->b || b->b);
-        diag_error(l->d, at, "`%s` needs bools, got %s, %s", sign, value_what(bad),
-                   value_text(l->a, bad));
+        diag_error(l->d, at, "`%s` needs bools, got %s", sign, value_words(l->a, bad));
         return value_error();
     }
     if (op == BIN_MATMUL) {
@@ -167,8 +166,7 @@ Value const_binary(Lower *l, BinaryOp op, const Value *a, const Value *b, Span a
     }
     const Value *bad = is_number(a) ? b : a;
     if (!is_number(bad)) {
-        diag_error(l->d, at, "`%s` needs numbers, got %s, %s", sign, value_what(bad),
-                   value_text(l->a, bad));
+        diag_error(l->d, at, "`%s` needs numbers, got %s", sign, value_words(l->a, bad));
         return value_error();
     }
     if (a->kind == VAL_INT && b->kind == VAL_INT)
@@ -187,8 +185,8 @@ Value const_unary(Lower *l, UnaryOp op, const Value *v, Span at)
             return overflow(l, BIN_SUB, 0, v->i, at);
         return value_int(-v->i);
     }
-    diag_error(l->d, at, "`%s` needs %s, got %s, %s", unary_text(op),
-               op == UN_NOT ? "a bool" : "a number", value_what(v), value_text(l->a, v));
+    diag_error(l->d, at, "`%s` needs %s, got %s", op == UN_NOT ? "not" : "-",
+               op == UN_NOT ? "a bool" : "a number", value_words(l->a, v));
     return value_error();
 }
 
@@ -201,11 +199,8 @@ static bool wrong(Lower *l, const Value *v, Span at, const char *what, const cha
     if (v->kind == VAL_TENSOR)
         diag_error(l->d, at, "%s must be %s the compiler knows, got a tensor, %s", what, kind,
                    value_text(l->a, v));
-    else if (v->kind == VAL_NONE)
-        diag_error(l->d, at, "%s must be %s, got none", what, kind);
     else
-        diag_error(l->d, at, "%s must be %s, got %s, %s", what, kind, value_what(v),
-                   value_text(l->a, v));
+        diag_error(l->d, at, "%s must be %s, got %s", what, kind, value_words(l->a, v));
     return false;
 }
 
@@ -262,7 +257,7 @@ static bool is_compare(const Expr *e)
     return e->kind == EXPR_BINARY && e->binary.op >= BIN_EQ && e->binary.op <= BIN_GE;
 }
 
-bool check_assert(Lower *l, const Env *env, const Assert *a, const char *path)
+bool check_assert(Lower *l, const Env *env, const Assert *a)
 {
     const Expr *e = a->test;
     Value left = value_none(), right = value_none(), v;
@@ -284,11 +279,10 @@ bool check_assert(Lower *l, const Env *env, const Assert *a, const char *path)
         return false;
     if (ok)
         return true;
-    const char *where = *path ? arena_printf(l->a, " in %s", path) : "";
     if (a->message)
-        diag_error(l->d, e->at, "assert failed%s: %s", where, a->message);
+        diag_error(l->d, e->at, "assert failed: %s", a->message);
     else
-        diag_error(l->d, e->at, "assert failed%s", where);
+        diag_error(l->d, e->at, "assert failed");
     if (is_compare(e))
         diag_note(l->d, e->at, "`%s` is %s, `%s` is %s", source_text(l, e->binary.left->at),
                   value_text(l->a, &left), source_text(l, e->binary.right->at),

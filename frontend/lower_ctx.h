@@ -87,10 +87,11 @@ typedef struct Frame { /* one run of a forward */
 
 typedef struct Env { /* where names are looked up (LANGUAGE 3.1, 3.2) */
     FileScope *file;
-    Map *arg;        /* of the block, or NULL */
-    Inst *inst;      /* members; NULL in a block's body */
-    Frame *frame;    /* NULL outside forward */
-    const char *var; /* the index of a stack, or NULL */
+    Map *arg;           /* of the block, or NULL */
+    Inst *inst;         /* members; NULL in a block's body */
+    const Block *block; /* whose body or forward this is, or NULL */
+    Frame *frame;       /* NULL outside forward */
+    const char *var;    /* the index of a stack, or NULL */
     Value var_value;
     int limit; /* lets of `file` at or after this place are not defined yet */
 } Env;
@@ -145,11 +146,14 @@ const char *source_text(Lower *l, Span at); /* as written, on one line */
 /* lower_name.c */
 bool find_name(Lower *l, const Env *env, const char *name, Span at, Value *out);
 bool is_file_name(const FileScope *f, const char *name, Span *at);
+void did_you_mean(Lower *l, const Map *names, const char *name);
 Map *visible_names(Lower *l, const Env *env);
 Value unknown_name(Lower *l, const Env *env, const char *name, Span at);
 Value slot_value(Lower *l, Inst *inst, Slot *s, Span at);
+Map *declared_names(Lower *l, const Inst *inst);
 const Member *declared_member(const Inst *inst, const char *name); /* also in branches not taken */
-bool called_here(Lower *l, const char *name, Span at); /* "here it is called ...": reported */
+bool called_here(Lower *l, const char *name, Span at,
+                 bool field); /* "here it is called ...": reported */
 
 /* lower_const.c */
 Value const_binary(Lower *l, BinaryOp op, const Value *a, const Value *b, Span at);
@@ -160,7 +164,7 @@ bool want_number(Lower *l, const Value *v, Span at, const char *what, double *ou
 bool eval_int(Lower *l, const Env *env, const Expr *e, const char *what, int64_t *out);
 bool eval_bool(Lower *l, const Env *env, const Expr *e, const char *what, bool *out);
 bool is_constant(const Value *v);
-bool check_assert(Lower *l, const Env *env, const Assert *a, const char *path);
+bool check_assert(Lower *l, const Env *env, const Assert *a);
 
 /* lower_expr.c */
 Value eval(Lower *l, const Env *env, const Expr *e);
@@ -192,10 +196,11 @@ Node *run_model(Lower *l, Inst *root); /* the loss */
 /* lower_tensor.c */
 Value tensor_value(Node *n); /* VAL_ERROR for NULL and for nodes of DT_ERROR */
 Node *to_node(Lower *l, const Value *v, Span at, DType like);
-Value build_binary(Lower *l, BinaryOp op, const Value *a, const Value *b, Span at);
-Value build_matmul(Lower *l, Node *a, Node *b, Span at);
+Value build_binary(Lower *l, BinaryOp op, const Value *a, const Value *b, Span at,
+                   const Span operand[2]);
+/* One note per tensor: where it was declared or named, else its expression `where` (NULL: none). */
 Node *as_float(Lower *l, Node *n);
-void operand_notes(Lower *l, Node *const n[], int count, Span at);
+void operand_notes(Lower *l, Node *const n[], const Span where[], int count);
 
 /* lower_settings.c */
 void lower_settings(Lower *l);

@@ -32,7 +32,8 @@ static Value eval_binary(Lower *l, const Env *env, const Expr *e)
         return value_error();
     if (a.kind != VAL_TENSOR && b.kind != VAL_TENSOR)
         return const_binary(l, e->binary.op, &a, &b, e->at);
-    return build_binary(l, e->binary.op, &a, &b, e->at);
+    Span operand[] = {e->binary.left->at, e->binary.right->at};
+    return build_binary(l, e->binary.op, &a, &b, e->at, operand);
 }
 
 static Value eval_if(Lower *l, const Env *env, const Expr *e)
@@ -57,15 +58,12 @@ static Value field_of(Lower *l, const Env *env, Inst *inst, const Name *name)
     if (declared_member(inst, name->text)) {
         diag_error(l->d, name->at, "member `%s` does not exist in this instance of %s", name->text,
                    inst->block->name);
-        diag_note(l->d, inst->at, "`%s` is declared here", path);
+        diag_note(l->d, inst->at, "`%s` is declared here: %s", path, source_text(l, inst->at));
         diag_help(l->d, "has(%s) says whether it exists", name->text);
         return value_error();
     }
-    const char *near = map_nearest(inst->member, name->text);
-    diag_error(l->d, name->at, "`%s`, a %s, has no member `%s`", path, inst->block->name,
-               name->text);
-    if (near)
-        diag_help(l->d, "did you mean `%s`?", near);
+    diag_error(l->d, name->at, "`%s` (%s) has no member `%s`", path, inst->block->name, name->text);
+    did_you_mean(l, declared_names(l, inst), name->text);
     return value_error();
 }
 
@@ -88,7 +86,7 @@ static Value eval_field(Lower *l, const Env *env, const Expr *e)
                    v.stack->path, v.stack->path, e->field.name.text);
         return value_error();
     }
-    if (called_here(l, e->field.name.text, e->field.name.at))
+    if (called_here(l, e->field.name.text, e->field.name.at, true))
         return value_error();
     diag_error(l->d, e->field.name.at, "%s has no members: `.%s` is for members", value_what(&v),
                e->field.name.text);
@@ -110,7 +108,7 @@ static Value eval_transpose(Lower *l, const Env *env, const Expr *e)
     if (v.node->type.ndim < 2) {
         diag_error(l->d, e->at, "' swaps the last two axes, but %s has %d",
                    type_text(l->a, &v.node->type), v.node->type.ndim);
-        operand_notes(l, &v.node, 1, e->at);
+        operand_notes(l, &v.node, &e->of->at, 1);
         return value_error();
     }
     l->g->at = e->at;
@@ -148,9 +146,10 @@ static Value eval_has(Lower *l, const Env *env, const Expr *e)
     if (declared_member(inst, name))
         return value_bool(false);
     diag_error(l->d, x->at, "`%s` is no member of %s and no input", name, inst->block->name);
-    const char *near = map_nearest(inst->member, name);
-    if (near)
-        diag_help(l->d, "did you mean `%s`?", near);
+    Map *names = declared_names(l, inst);
+    for (int i = 0; inst == env->inst && i < env->frame->local->n; i++)
+        map_put(names, env->frame->local->key[i], NULL);
+    did_you_mean(l, names, name);
     return value_error();
 }
 

@@ -84,12 +84,12 @@ static void note_bound(Lower *l, const Node *index, int64_t rows)
     in->ignore_ok = false;
 }
 
-static Value gather(Lower *l, Node *table, Node *index, Span at)
+static Value gather(Lower *l, Node *table, Node *index, Span at, Span where)
 {
     if (index->type.dtype != DT_INT) {
         diag_error(l->d, at, "an index is an int or a tensor of ints, got %s",
                    type_text(l->a, &index->type));
-        operand_notes(l, &index, 1, at);
+        operand_notes(l, &index, &where, 1);
         if (index->type.dtype == DT_BOOL)
             diag_help(l->d, "`where(condition, a, b)` keeps the shape");
         return value_error();
@@ -125,7 +125,6 @@ static bool index_axis(Lower *l, const Env *env, const Index *x, int axis, Node 
     }
     if (lo == 0 && hi == size)
         return true;
-    l->g->at = x->at;
     *n = g_slice(l->g, *n, axis, lo, hi);
     return true;
 }
@@ -139,7 +138,7 @@ static Value index_tensor(Lower *l, const Env *env, Node *n, const Expr *e)
         if (v.kind == VAL_ERROR)
             return v;
         if (v.kind == VAL_TENSOR)
-            return gather(l, n, v.node, e->at);
+            return gather(l, n, v.node, e->at, list->v[0].at);
     }
     for (int i = 0; i < list->n; i++) {
         if (list->v[i].kind == INDEX_DOTS && dots >= 0) {
@@ -154,17 +153,17 @@ static Value index_tensor(Lower *l, const Env *env, Node *n, const Expr *e)
     if (count > ndim) {
         diag_error(l->d, e->at, "%d indices for %s, which has %d axes", count,
                    type_text(l->a, &n->type), ndim);
-        operand_notes(l, &n, 1, e->at);
+        operand_notes(l, &n, &e->index.of->at, 1);
         return value_error();
     }
     uint32_t drop = 0;
+    l->g->at = e->at;
     for (int i = 0, axis = 0; i < list->n; i++) {
         if (i == dots)
             axis += ndim - count;
         else if (!index_axis(l, env, &list->v[i], axis++, &n, &drop))
             return value_error();
     }
-    l->g->at = e->at;
     return tensor_value(drop ? g_squeeze(l->g, n, drop) : n);
 }
 

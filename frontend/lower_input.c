@@ -48,6 +48,11 @@ static bool dim_size(Lower *l, const Env *env, const Dim *d, Size *out)
         out->free = e->text;
         return true;
     }
+    if (lone && v.kind == VAL_OPERATOR) {
+        diag_error(l->d, e->at, "`%s` is an operator, not a size", e->text);
+        diag_help(l->d, "a name that begins with a capital letter binds a size: T");
+        return false;
+    }
     if (!lone)
         v = eval(l, &own, e);
     if (!want_int(l, &v, d->at, "a size", &out->value))
@@ -119,7 +124,8 @@ static void member_note(Lower *l, const Inst *inst, const char *name, int64_t si
                       type);
         return;
     }
-    diag_note(l->d, inst->at, "member `%s` is a %s, declared here", inst->path, inst->block->name);
+    diag_note(l->d, inst->at, "member `%s` is declared here: %s", inst->path,
+              source_text(l, inst->at));
 }
 
 /* `bad`: the dim that differs from the operand's size `got`, or -1. */
@@ -135,7 +141,7 @@ static bool mismatch(Lower *l, const Env *env, const AstInput *in, Node *n, Span
                type_text(l->a, &n->type));
     member_note(l, inst, name, bad >= 0 ? size[bad].value : 0);
     diag_note(l->d, in->at, "the input is declared here: %s", source_text(l, in->at));
-    operand_notes(l, &n, 1, at);
+    operand_notes(l, &n, NULL, 1);
     const char *repaired = name ? repaired_call(l, inst, name, got) : NULL;
     if (repaired)
         diag_help(l->d, "%s", repaired);
@@ -265,17 +271,15 @@ static int input_index(Lower *l, const AstInput *in, const Type *t)
     return l->m->input.n - 1;
 }
 
-static bool model_inputs(Lower *l, const Env *env)
+static void model_inputs(Lower *l, const Env *env)
 {
     const AstInputList *in = &env->frame->forward->forward.inputs;
-    bool ok = true;
     for (int i = 0; i < in->n; i++) {
         const AstInput *x = &in->v[i];
         Value *v = arena_make(l->a, Value);
         Type t;
         if (map_find(env->frame->local, x->name.text) >= 0) {
             diag_error(l->d, x->at, "input `%s` is declared twice", x->name.text);
-            ok = false;
             continue;
         }
         if (model_input_type(l, env, x, &t)) {
@@ -286,12 +290,9 @@ static bool model_inputs(Lower *l, const Env *env)
             *v = tensor_value(graph_add(l->g, OP_INPUT, NULL, 0, &attr, &t));
             l->g->path = "";
             l->g->name = NULL;
-        } else {
-            ok = false;
         }
         map_put(env->frame->local, x->name.text, v);
     }
-    return ok;
 }
 
 Node *run_model(Lower *l, Inst *root)
@@ -300,6 +301,7 @@ Node *run_model(Lower *l, Inst *root)
     Env env = body_env(root, f);
     l->g->path = "";
     model_inputs(l, &env); /* a wrong one is an error value: the body may have more to say */
+    l->explained = l->d->errors;
     Value v = run_forward(l, &env);
     if (v.kind == VAL_ERROR)
         return NULL;

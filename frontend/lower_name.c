@@ -3,30 +3,36 @@
 
 /* ---- members ---- */
 
-static const Member *declared_in(const MemberList *list, const char *name)
+static const Name *name_of(const Member *m)
+{
+    switch (m->kind) {
+    case MEMBER_CHILD:
+        return &m->child.name;
+    case MEMBER_STACK:
+        return &m->stack.name;
+    case MEMBER_PARAM:
+    case MEMBER_BUFFER:
+        return &m->tensor.name;
+    case MEMBER_LET:
+    case MEMBER_ASSERT:
+    case MEMBER_FORWARD:
+    case MEMBER_IF:
+        return NULL;
+    }
+    BUG("member of kind %d", m->kind);
+}
+
+/* A member of this name, or with `let` a let, also where a branch was not taken. */
+static const Member *declared_in(const MemberList *list, const char *name, bool let)
 {
     for (int i = 0; i < list->n; i++) {
         const Member *m = list->v[i], *found = NULL;
-        switch (m->kind) {
-        case MEMBER_CHILD:
-            found = strcmp(m->child.name.text, name) == 0 ? m : NULL;
-            break;
-        case MEMBER_STACK:
-            found = strcmp(m->stack.name.text, name) == 0 ? m : NULL;
-            break;
-        case MEMBER_PARAM:
-        case MEMBER_BUFFER:
-            found = strcmp(m->tensor.name.text, name) == 0 ? m : NULL;
-            break;
-        case MEMBER_IF:
-            found = declared_in(&m->branch.yes, name);
-            if (!found)
-                found = declared_in(&m->branch.no, name);
-            break;
-        case MEMBER_LET:
-        case MEMBER_ASSERT:
-        case MEMBER_FORWARD:
-            break;
+        const Name *n = let ? m->kind == MEMBER_LET ? &m->let.name : NULL : name_of(m);
+        if (n && strcmp(n->text, name) == 0)
+            return m;
+        if (m->kind == MEMBER_IF) {
+            found = declared_in(&m->branch.yes, name, let);
+            found = found ? found : declared_in(&m->branch.no, name, let);
         }
         if (found)
             return found;
@@ -36,7 +42,27 @@ static const Member *declared_in(const MemberList *list, const char *name)
 
 const Member *declared_member(const Inst *inst, const char *name)
 {
-    return declared_in(&inst->block->item->block.members, name);
+    return declared_in(&inst->block->item->block.members, name, false);
+}
+
+static void add_declared(const MemberList *list, Map *to)
+{
+    for (int i = 0; i < list->n; i++) {
+        const Name *n = name_of(list->v[i]);
+        if (n)
+            map_put(to, n->text, NULL);
+        if (list->v[i]->kind == MEMBER_IF) {
+            add_declared(&list->v[i]->branch.yes, to);
+            add_declared(&list->v[i]->branch.no, to);
+        }
+    }
+}
+
+Map *declared_names(Lower *l, const Inst *inst)
+{
+    Map *m = map_new(l->a);
+    add_declared(&inst->block->item->block.members, m);
+    return m;
 }
 
 /* The leaf of a parameter or buffer, stamped with where it was declared. */
@@ -173,6 +199,13 @@ bool is_file_name(const FileScope *f, const char *name, Span *at)
 
 /* ---- what was meant ---- */
 
+void did_you_mean(Lower *l, const Map *names, const char *name)
+{
+    const char *near = map_nearest(names, name);
+    if (near && name[0] && name[1]) /* any letter is near to any other */
+        diag_help(l->d, "did you mean `%s`?", near);
+}
+
 static void add_names(Map *to, const Map *from)
 {
     for (int i = 0; from && i < from->n; i++)
@@ -200,56 +233,74 @@ Map *visible_names(Lower *l, const Env *env)
     return m;
 }
 
-bool called_here(Lower *l, const char *name, Span at)
+bool called_here(Lower *l, const char *name, Span at, bool field)
 {
     static const struct {
         const char *there, *here;
+        bool field_only;
     } row[] = {
-        {"view", "reshape(x, (a, b))"},
-        {"permute", "transpose(x, (1, 0))"},
-        {"cat", "concat((a, b), axis = -1)"},
-        {"chunk", "split(x, n)"},
-        {"nn", "a block's own name: Linear(..), not nn.Linear(..)"},
-        {"torch", "an operator's own name: exp(x), not torch.exp(x)"},
-        {"F", "an operator's own name: relu(x), not F.relu(x)"},
-        {"T", "x' (the last two axes change places)"},
-        {"matmul", "a @ b"},
-        {"mm", "a @ b"},
-        {"bmm", "a @ b"},
-        {"pow", "x ** y"},
-        {"rsqrt", "1 / sqrt(x)"},
-        {"unsqueeze", "reshape(x, ..)"},
-        {"squeeze", "reshape(x, ..)"},
-        {"flatten", "reshape(x, (-1,))"},
-        {"masked_fill", "where(mask, value, x)"},
-        {"log_softmax", "x - logsumexp(x, axis = -1, keep = true)"},
-        {"scaled_dot_product_attention", "attention(q, k, v, heads = ..)"},
-        {"CrossEntropyLoss", "cross_entropy(logits, targets)"},
-        {"MSELoss", "mse(a, b)"},
-        {"mse_loss", "mse(a, b)"},
-        {"Dropout", "dropout(x, p)"},
-        {"ReLU", "relu(x)"},
-        {"GELU", "gelu(x)"},
-        {"SiLU", "silu(x)"},
-        {"Sequential", "a stack: h[n]: Block(..), then h(x)"},
-        {"ModuleList", "a stack: h[n]: Block(..), then h[i](x)"},
-        {"amax", "max(x, axis = ..)"},
-        {"amin", "min(x, axis = ..)"},
-        {"maximum", "max(a, b)"},
-        {"minimum", "min(a, b)"},
-        {"rand", "random(dims..)"},
-        {"topk", "top_k(x, k)"},
-        {"swish", "silu(x)"},
-        {"to", "fp32(x) or int(x)"},
-        {"shape", "a name in the input's shape: forward(x: [T, width])"},
-        {"size", "a name in the input's shape: forward(x: [T, width])"},
+        {"view", "reshape(x, (a, b))", false},
+        {"permute", "transpose(x, (1, 0))", false},
+        {"cat", "concat((a, b), axis = -1)", false},
+        {"chunk", "split(x, n)", false},
+        {"nn", "a block's own name: Linear(..), not nn.Linear(..)", false},
+        {"torch", "an operator's own name: exp(x), not torch.exp(x)", false},
+        {"F", "an operator's own name: relu(x), not F.relu(x)", false},
+        {"T", "x' (the last two axes change places)", true},
+        {"matmul", "a @ b", false},
+        {"mm", "a @ b", false},
+        {"bmm", "a @ b", false},
+        {"pow", "x ** y", false},
+        {"rsqrt", "1 / sqrt(x)", false},
+        {"unsqueeze", "reshape(x, ..)", false},
+        {"squeeze", "reshape(x, ..)", false},
+        {"flatten", "reshape(x, (-1,))", false},
+        {"masked_fill", "where(mask, value, x)", false},
+        {"log_softmax", "x - logsumexp(x, axis = -1, keep = true)", false},
+        {"scaled_dot_product_attention", "attention(q, k, v, heads = ..)", false},
+        {"CrossEntropyLoss", "cross_entropy(logits, targets)", false},
+        {"MSELoss", "mse(a, b)", false},
+        {"mse_loss", "mse(a, b)", false},
+        {"Dropout", "dropout(x, p)", false},
+        {"ReLU", "relu(x)", false},
+        {"GELU", "gelu(x)", false},
+        {"SiLU", "silu(x)", false},
+        {"Sequential", "a stack: h[n]: Block(..), then h(x)", false},
+        {"ModuleList", "a stack: h[n]: Block(..), then h[i](x)", false},
+        {"amax", "max(x, axis = ..)", false},
+        {"amin", "min(x, axis = ..)", false},
+        {"maximum", "max(a, b)", false},
+        {"minimum", "min(a, b)", false},
+        {"rand", "random(dims..)", false},
+        {"topk", "top_k(x, k)", false},
+        {"swish", "silu(x)", false},
+        {"to", "fp32(x) or int(x)", true},
+        {"shape", "a name in the input's shape: forward(x: [T, width])", true},
+        {"size", "a name in the input's shape: forward(x: [T, width])", true},
     };
     for (int i = 0; i < countof(row); i++)
-        if (strcmp(row[i].there, name) == 0) {
+        if (strcmp(row[i].there, name) == 0 && (field || !row[i].field_only)) {
             diag_error(l->d, at, "unknown name `%s`: here it is called %s", name, row[i].here);
             return true;
         }
     return false;
+}
+
+/* A name of the block that its body does not see: a let below, a member. */
+static bool not_in_body(Lower *l, const Env *env, const char *name, Span at)
+{
+    if (!env->block || env->inst)
+        return false;
+    const MemberList *list = &env->block->item->block.members;
+    const Member *let = declared_in(list, name, true), *m = declared_in(list, name, false);
+    if (let) {
+        diag_error(l->d, at, "`%s` is defined below: a let may use earlier lets only", name);
+        diag_note(l->d, let->at, "it is defined here");
+    } else if (m) {
+        diag_error(l->d, at, "`%s` is a member: outside forward a block sees constants only", name);
+        diag_note(l->d, m->at, "it is declared here");
+    }
+    return let || m;
 }
 
 Value unknown_name(Lower *l, const Env *env, const char *name, Span at)
@@ -265,11 +316,9 @@ Value unknown_name(Lower *l, const Env *env, const char *name, Span at)
                    env->inst->block->name);
         diag_note(l->d, m->at, "it is declared under a condition");
         diag_help(l->d, "has(%s) says whether it exists", name);
-    } else if (!called_here(l, name, at)) {
-        const char *near = map_nearest(visible_names(l, env), name);
+    } else if (!not_in_body(l, env, name, at) && !called_here(l, name, at, false)) {
         diag_error(l->d, at, "unknown name `%s`", name);
-        if (near)
-            diag_help(l->d, "did you mean `%s`?", near);
+        did_you_mean(l, visible_names(l, env), name);
     }
     return value_error();
 }

@@ -28,6 +28,8 @@ extern const Operator ops_const[], ops_elementwise[], ops_axis[], ops_shape[], o
 
 /* Arguments, checked; what is missing or wrong was reported when they say false or NULL. */
 Node *arg_node(Lower *l, Call *c, int i); /* numbers become constants */
+/* Where the tensors of arguments first, first + 1, .. came from. */
+void arg_notes(Lower *l, Call *c, int first, Node *const n[], int count);
 Node *arg_float(Lower *l, Call *c, int i);
 bool arg_int(Lower *l, Call *c, int i, int64_t *out);
 bool arg_number(Lower *l, Call *c, int i, double *out);

@@ -11,7 +11,7 @@ static Node *arg_numbers(Lower *l, Call *c, int i)
         return x;
     diag_error(l->d, c->b.at[i], "`%s` needs numbers, got %s", c->op->name,
                type_text(l->a, &x->type));
-    operand_notes(l, &x, 1, c->at);
+    arg_notes(l, c, i, &x, 1);
     diag_help(l->d, "int(x) counts: false is 0, true is 1");
     return NULL;
 }
@@ -168,7 +168,7 @@ static Value op_top_k(Lower *l, Call *c)
     if (x->type.ndim == 0 || k < 1 || k > x->type.dim[x->type.ndim - 1]) {
         diag_error(l->d, c->at, "top_k: the last axis of %s has no %" PRId64 " largest",
                    type_text(l->a, &x->type), k);
-        operand_notes(l, &x, 1, c->at);
+        arg_notes(l, c, 0, &x, 1);
         return value_error();
     }
     Attr a = {0};
@@ -189,7 +189,7 @@ static Value op_one_hot(Lower *l, Call *c)
     if (x->type.dtype != DT_INT || n < 1) {
         diag_error(l->d, c->at, "one_hot takes ints and at least 1 class, got %s and %" PRId64,
                    type_text(l->a, &x->type), n);
-        operand_notes(l, &x, 1, c->at);
+        arg_notes(l, c, 0, &x, 1);
         return value_error();
     }
     Attr a = {0};

@@ -157,7 +157,7 @@ static bool broadcast_error(Lower *l, Call *c, Node *const in[], int n)
                                   type_text(l->a, &in[j]->type));
                 diag_error(l->d, c->at, "`%s` needs equal sizes, or 1, from the right: got %s",
                            c->op->name, s.text);
-                operand_notes(l, in, n, c->at);
+                arg_notes(l, c, 0, in, n);
                 return true;
             }
             both.dim[ndim - k] = p == 1 ? q : p;
@@ -185,7 +185,7 @@ static Value op_where(Lower *l, Call *c)
     if (n->type.dtype != DT_BOOL) {
         diag_error(l->d, c->b.at[0], "the condition of where is a bool, got %s",
                    type_text(l->a, &n->type));
-        operand_notes(l, &n, 1, c->at);
+        arg_notes(l, c, 0, &n, 1);
         return value_error();
     }
     Node *in[] = {n, x, y};

@@ -73,7 +73,7 @@ static bool attention_shapes(Lower *l, Call *c, Node *const in[3], const Attr *a
         return true;
     diag_error(l->d, c->at, "attention: %s; got q %s, k %s, v %s", why, type_text(l->a, q),
                type_text(l->a, k), type_text(l->a, v));
-    operand_notes(l, in, 3, c->at);
+    arg_notes(l, c, 0, in, 3);
     return false;
 }
 
@@ -172,7 +172,7 @@ static Value op_rope(Lower *l, Call *c)
         diag_error(l->d, c->at,
                    "rope works on [T, heads * d], d even, got %s with %" PRId64 " heads",
                    type_text(l->a, &x->type), heads);
-        operand_notes(l, &x, 1, c->at);
+        arg_notes(l, c, 0, &x, 1);
         return value_error();
     }
     int64_t t = x->type.dim[0], d = x->type.dim[1] / heads;
@@ -211,7 +211,7 @@ static Value op_dropout(Lower *l, Call *c)
         if (!fits) {
             diag_error(l->d, c->b.at[2], "the mask %s of dropout does not broadcast to %s",
                        value_text(l->a, &c->b.v[2]), type_text(l->a, &x->type));
-            operand_notes(l, &x, 1, c->at);
+            arg_notes(l, c, 0, &x, 1);
             return value_error();
         }
     }

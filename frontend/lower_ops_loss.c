@@ -56,8 +56,7 @@ static Value average(Lower *l, Call *c, Node *x, Node *w)
     if (!fits(&w->type, &x->type) && !fits(&x->type, &w->type)) {
         diag_error(l->d, c->at, "the weight of %s, %s, does not broadcast to the values, %s",
                    c->op->name, type_text(l->a, &w->type), type_text(l->a, &x->type));
-        Node *in[] = {w, x};
-        operand_notes(l, in, 2, c->at);
+        arg_notes(l, c, 0, &x, 1);
         return value_error();
     }
     Node *in[] = {x, w};
@@ -85,7 +84,7 @@ static bool pair(Lower *l, Call *c, Node **a, Node **b)
     diag_error(l->d, c->at, "%s needs equal shapes, got %s and %s", c->op->name,
                type_text(l->a, &(*a)->type), type_text(l->a, &(*b)->type));
     Node *in[] = {*a, *b};
-    operand_notes(l, in, 2, c->at);
+    arg_notes(l, c, 0, in, 2);
     return false;
 }
 
@@ -119,7 +118,7 @@ static bool cross_shapes(Lower *l, Call *c, Node *logits, Node *target)
         diag_error(l->d, c->b.at[TARGET],
                    "the target of cross_entropy is the int of a class, got %s",
                    type_text(l->a, &target->type));
-        operand_notes(l, &target, 1, c->at);
+        arg_notes(l, c, TARGET, &target, 1);
         return false;
     }
     if (logits->type.ndim > 0 && same_shape(&rows, &target->type))
@@ -129,7 +128,7 @@ static bool cross_shapes(Lower *l, Call *c, Node *logits, Node *target)
                "got %s and %s",
                type_text(l->a, &logits->type), type_text(l->a, &target->type));
     Node *in[] = {logits, target};
-    operand_notes(l, in, 2, c->at);
+    arg_notes(l, c, 0, in, 2);
     return false;
 }
 

@@ -118,10 +118,8 @@ static void check_npy(Lower *l, const Data *d, const char *key)
     for (int i = 0; i < d->field.n; i++) {
         if (map_find(names, d->field.v[i].name) >= 0)
             continue;
-        const char *near = map_nearest(names, d->field.v[i].name);
         diag_error(l->d, d->at, "the model has no input `%s`", d->field.v[i].name);
-        if (near)
-            diag_help(l->d, "did you mean `%s`?", near);
+        did_you_mean(l, names, d->field.v[i].name);
     }
 }
 

@@ -23,7 +23,7 @@ static Value op_reshape(Lower *l, Call *c)
     else if (!fits || open >= 0 || known != count) {
         diag_error(l->d, c->at, "cannot reshape %s, %" PRId64 " elements, to %s",
                    type_text(l->a, &x->type), count, value_text(l->a, &c->b.v[1]));
-        operand_notes(l, &x, 1, c->at);
+        arg_notes(l, c, 0, &x, 1);
         return value_error();
     }
     return tensor_value(g_reshape(l->g, x, n, dim));
@@ -49,7 +49,7 @@ static Value op_transpose(Lower *l, Call *c)
     if (!fits) {
         diag_error(l->d, c->at, "transpose needs each of the %d axes of %s once, got %s",
                    x->type.ndim, type_text(l->a, &x->type), value_text(l->a, &c->b.v[1]));
-        operand_notes(l, &x, 1, c->at);
+        arg_notes(l, c, 0, &x, 1);
         return value_error();
     }
     return tensor_value(g_transpose(l->g, x, perm));
@@ -68,7 +68,7 @@ static int split_sizes(Lower *l, Call *c, const Node *x, int axis, int64_t **siz
             diag_error(l->d, c->at,
                        "cannot split axis %d of %s, size %" PRId64 ", in %" PRId64 " equal parts",
                        axis, type_text(l->a, &x->type), whole, n);
-            operand_notes(l, &operand, 1, c->at);
+            arg_notes(l, c, 0, &operand, 1);
             return -1;
         }
         *size = arena_array(l->a, int64_t, n);
@@ -87,7 +87,7 @@ static int split_sizes(Lower *l, Call *c, const Node *x, int axis, int64_t **siz
         return v->tuple->n;
     diag_error(l->d, c->at, "the parts %s do not make up axis %d of %s, size %" PRId64,
                value_text(l->a, v), axis, type_text(l->a, &x->type), whole);
-    operand_notes(l, &operand, 1, c->at);
+    arg_notes(l, c, 0, &operand, 1);
     return -1;
 }
 
@@ -148,7 +148,7 @@ static bool check_alike(Lower *l, Call *c, Node *const x[], int n, int axis)
         diag_error(l->d, c->at, "%s needs equal shapes%s, got %s and %s", c->op->name, but,
                    type_text(l->a, &x[0]->type), type_text(l->a, &x[i]->type));
         Node *two[] = {x[0], x[i]};
-        operand_notes(l, two, 2, c->at);
+        operand_notes(l, two, NULL, 2);
         return false;
     }
     return true;

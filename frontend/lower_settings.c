@@ -282,10 +282,8 @@ static const Key *find_key(Lower *l, const Key *table, const Setting *s, const c
             return k;
         map_put(names, k->name, NULL);
     }
-    const char *near = map_nearest(names, s->key.text);
     diag_error(l->d, s->key.at, "`%s` has no `%s`", section, s->key.text);
-    if (near)
-        diag_help(l->d, "did you mean `%s`?", near);
+    did_you_mean(l, names, s->key.text);
     return NULL;
 }
 

@@ -9,8 +9,10 @@ void run_body(Lower *l, Env *env, const StmtList *body)
 {
     for (int i = 0; i < body->n && !env->frame->returned; i++) {
         const Stmt *s = body->v[i];
-        if (!enter(l, s->at))
+        if (!enter(l, s->at)) {
+            env->frame->broken = true;
             return;
+        }
         run(l, env, s);
         leave(l);
         if (l->d->errors > l->explained && *env->inst->path) {
@@ -152,7 +154,7 @@ static bool assigned_before(Lower *l, int param, Span at, const char *name)
 {
     for (int i = 0; i < l->g->node.n; i++) {
         const Node *n = l->g->node.v[i];
-        if (n->op != OP_ASSIGN || n->in[0]->attr.leaf.leaf != param)
+        if (n->op != OP_ASSIGN || n->type.dtype == DT_ERROR || n->in[0]->attr.leaf.leaf != param)
             continue;
         diag_error(l->d, at, "`%s` is given its next value twice in one step", name);
         diag_note(l->d, n->at, "first here");
@@ -356,7 +358,7 @@ static void run(Lower *l, Env *env, const Stmt *s)
         run_report(l, env, s);
         return;
     case STMT_ASSERT:
-        check_assert(l, env, &s->assertion, env->inst->path);
+        check_assert(l, env, &s->assertion);
         return;
     case STMT_FOR:
         run_for(l, env, s);

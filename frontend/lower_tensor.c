@@ -45,8 +45,7 @@ Node *to_node(Lower *l, const Value *v, Span at, DType like)
     case VAL_STACK:
         break;
     }
-    diag_error(l->d, at, "a tensor or a number is needed, got %s, %s", value_what(v),
-               value_text(l->a, v));
+    diag_error(l->d, at, "a tensor or a number is needed, got %s", value_words(l->a, v));
     if (v->kind == VAL_INSTANCE && map_find(v->inst->member, "weight") >= 0)
         diag_help(l->d, "its tensor is %s.weight", v->inst->path);
     return NULL;
@@ -59,7 +58,7 @@ Node *as_float(Lower *l, Node *n)
 
 /* ---- where shapes came from ---- */
 
-static void operand_note(Lower *l, const Node *n, Span at)
+static void operand_note(Lower *l, const Node *n, const Span *where)
 {
     const char *type = type_text(l->a, &n->type);
     if (n->op == OP_PARAM || n->op == OP_BUFFER)
@@ -67,20 +66,23 @@ static void operand_note(Lower *l, const Node *n, Span at)
                   n->op == OP_PARAM ? "parameter" : "buffer", n->path, type);
     else if (n->op == OP_INPUT)
         diag_note(l->d, n->at, "input `%s` is %s, declared here", n->name, type);
-    else if (n->name)
-        diag_note(l->d, n->at, "`%s` is %s, made here", n->path, type);
-    else if (n->at.file >= 0 && (n->at.file != at.file || n->at.lo != at.lo || n->at.hi != at.hi))
-        diag_note(l->d, n->at, "`%s` is %s", source_text(l, n->at), type);
+    else if (n->name && n->instance == l->g->cur_instance)
+        diag_note(l->d, n->at, "`%s` is %s, made here", n->name, type);
+    else if (where)
+        diag_note(l->d, *where, "`%s` is %s", source_text(l, *where), type);
 }
 
-void operand_notes(Lower *l, Node *const n[], int count, Span at)
+void operand_notes(Lower *l, Node *const n[], const Span where[], int count)
 {
     for (int i = 0; i < count; i++) {
-        const Node *x = n[i];
-        /* w' and slices of w have no place of their own worth showing: show w */
-        while ((x->op == OP_TRANSPOSE || x->op == OP_RESHAPE) && !x->name && x->in[0]->name)
-            x = x->in[0];
-        operand_note(l, x, at);
+        bool again = false;
+        for (int k = 0; k < i; k++)
+            again |= n[k] == n[i];
+        if (!again)
+            operand_note(l, n[i], where ? &where[i] : NULL);
+        const Node *base = n[i]->op == OP_TRANSPOSE ? n[i]->in[0] : NULL;
+        if (!again && base && base->op == OP_PARAM) /* w' has the shape, w the declaration */
+            operand_note(l, base, NULL);
     }
 }
 
@@ -97,7 +99,8 @@ static int clash(const Type *a, const Type *b)
     return -1;
 }
 
-static bool check_broadcast(Lower *l, Node *a, Node *b, Span at, const char *sign)
+static bool check_broadcast(Lower *l, Node *a, Node *b, Span at, const Span where[2],
+                            const char *sign)
 {
     int i = clash(&a->type, &b->type);
     if (i < 0)
@@ -108,28 +111,28 @@ static bool check_broadcast(Lower *l, Node *a, Node *b, Span at, const char *sig
                sign, type_text(l->a, &a->type), type_text(l->a, &b->type),
                a->type.dim[a->type.ndim - i], b->type.dim[b->type.ndim - i]);
     Node *in[] = {a, b};
-    operand_notes(l, in, 2, at);
+    operand_notes(l, in, where, 2);
     return false;
 }
 
-static bool no_bools(Lower *l, Node *a, Node *b, Span at, const char *sign)
+static bool no_bools(Lower *l, Node *a, Node *b, Span at, const Span where[2], const char *sign)
 {
     Node *bad = a->type.dtype == DT_BOOL ? a : b;
     if (bad->type.dtype != DT_BOOL)
         return true;
     diag_error(l->d, at, "`%s` needs numbers, got %s", sign, type_text(l->a, &bad->type));
-    operand_notes(l, &bad, 1, at);
+    operand_notes(l, &bad, &where[bad == b], 1);
     diag_help(l->d, "where(condition, 1, 0) is a number");
     return false;
 }
 
-static bool both_bools(Lower *l, Node *a, Node *b, Span at, const char *sign)
+static bool both_bools(Lower *l, Node *a, Node *b, Span at, const Span where[2], const char *sign)
 {
     Node *bad = a->type.dtype != DT_BOOL ? a : b;
     if (bad->type.dtype == DT_BOOL)
         return true;
     diag_error(l->d, at, "`%s` needs bools, got %s", sign, type_text(l->a, &bad->type));
-    operand_notes(l, &bad, 1, at);
+    operand_notes(l, &bad, &where[bad == b], 1);
     return false;
 }
 
@@ -235,32 +238,6 @@ static Node *arithmetic(Lower *l, BinaryOp op, Node *a, Node *b, const Value *ri
     BUG("`%s` is not elementwise", binary_text(op));
 }
 
-/* What a constant becomes beside a tensor. */
-static DType like_of(const Value *other)
-{
-    return other->kind == VAL_TENSOR ? other->node->type.dtype : DT_F32;
-}
-
-Value build_binary(Lower *l, BinaryOp op, const Value *left, const Value *right, Span at)
-{
-    const char *sign = binary_text(op);
-    Node *a = to_node(l, left, at, like_of(right)), *b = to_node(l, right, at, like_of(left));
-    if (!a || !b)
-        return value_error();
-    l->g->at = at;
-    if (op == BIN_MATMUL)
-        return build_matmul(l, a, b, at);
-    bool logic = op == BIN_AND || op == BIN_OR;
-    bool equality = op == BIN_EQ || op == BIN_NE;
-    bool bools = a->type.dtype == DT_BOOL && b->type.dtype == DT_BOOL;
-    if (logic ? !both_bools(l, a, b, at, sign)
-              : !(equality && bools) && !no_bools(l, a, b, at, sign))
-        return value_error();
-    if (!check_broadcast(l, a, b, at, sign))
-        return value_error();
-    return tensor_value(arithmetic(l, op, a, b, right));
-}
-
 /* ---- `@` ---- */
 
 static Node *with_axis(Lower *l, Node *n, bool first)
@@ -271,17 +248,17 @@ static Node *with_axis(Lower *l, Node *n, bool first)
 }
 
 /* The member whose weight this is, transposed or not, for the line that would fit. */
-static void matmul_notes(Lower *l, Node *a, Node *b, Span at)
+static void matmul_notes(Lower *l, Node *a, Node *b, const Span where[2])
 {
     Node *in[] = {a, b};
-    operand_notes(l, in, 2, at);
+    operand_notes(l, in, where, 2);
     bool right = b->op == OP_PARAM && b->type.ndim == 2 && a->type.ndim >= 1 &&
                  a->type.dim[a->type.ndim - 1] == b->type.dim[1];
     if (right)
         diag_help(l->d, "' swaps the last two axes: %s'", b->name);
 }
 
-Value build_matmul(Lower *l, Node *a, Node *b, Span at)
+static Value build_matmul(Lower *l, Node *a, Node *b, Span at, const Span where[2])
 {
     Node *in[] = {a, b};
     for (int i = 0; i < 2; i++) {
@@ -289,7 +266,7 @@ Value build_matmul(Lower *l, Node *a, Node *b, Span at)
             continue;
         diag_error(l->d, at, "`@` needs float tensors with an axis, got %s",
                    type_text(l->a, &in[i]->type));
-        operand_notes(l, &in[i], 1, at);
+        operand_notes(l, &in[i], &where[i], 1);
         return value_error();
     }
     bool row = a->type.ndim == 1, column = b->type.ndim == 1;
@@ -298,7 +275,7 @@ Value build_matmul(Lower *l, Node *a, Node *b, Span at)
         diag_error(l->d, at,
                    "`@` needs equal inner sizes, got %" PRId64 " and %" PRId64 " (%s @ %s)", k, m,
                    type_text(l->a, &a->type), type_text(l->a, &b->type));
-        matmul_notes(l, a, b, at);
+        matmul_notes(l, a, b, where);
         return value_error();
     }
     l->g->at = at;
@@ -308,4 +285,34 @@ Value build_matmul(Lower *l, Node *a, Node *b, Span at)
         return value_error();
     uint32_t drop = (row ? axis_bit(n, -2) : 0) | (column ? axis_bit(n, -1) : 0);
     return tensor_value(drop ? g_squeeze(l->g, n, drop) : n);
+}
+
+/* ---- all of them ---- */
+
+/* What a constant becomes beside a tensor. */
+static DType like_of(const Value *other)
+{
+    return other->kind == VAL_TENSOR ? other->node->type.dtype : DT_F32;
+}
+
+Value build_binary(Lower *l, BinaryOp op, const Value *left, const Value *right, Span at,
+                   const Span where[2])
+{
+    const char *sign = binary_text(op);
+    Node *a = to_node(l, left, where[0], like_of(right));
+    Node *b = to_node(l, right, where[1], like_of(left));
+    if (!a || !b)
+        return value_error();
+    l->g->at = at;
+    if (op == BIN_MATMUL)
+        return build_matmul(l, a, b, at, where);
+    bool logic = op == BIN_AND || op == BIN_OR;
+    bool equality = op == BIN_EQ || op == BIN_NE;
+    bool bools = a->type.dtype == DT_BOOL && b->type.dtype == DT_BOOL;
+    if (logic ? !both_bools(l, a, b, at, where, sign)
+              : !(equality && bools) && !no_bools(l, a, b, at, where, sign))
+        return value_error();
+    if (!check_broadcast(l, a, b, at, where, sign))
+        return value_error();
+    return tensor_value(arithmetic(l, op, a, b, right));
 }

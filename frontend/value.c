@@ -37,6 +37,8 @@ const char *value_text(Arena *a, const Value *v)
         return arena_printf(a, "%" PRId64, v->i);
     case VAL_FLOAT:
         strbuf_double(&s, v->f);
+        if (strspn(s.text, "-0123456789") == s.n)
+            strbuf_add(&s, ".0");
         return s.text;
     case VAL_BOOL:
         return v->b ? "true" : "false";
@@ -109,6 +111,14 @@ const char *value_what(const Value *v)
         return "a stack";
     }
     BUG("value of kind %d", v->kind);
+}
+
+const char *value_words(Arena *a, const Value *v)
+{
+    if (v->kind == VAL_NONE || v->kind == VAL_INIT || v->kind == VAL_DATA ||
+        v->kind == VAL_OPTIMIZER || v->kind == VAL_SCHEDULE)
+        return value_what(v);
+    return arena_printf(a, "%s, %s", value_what(v), value_text(a, v));
 }
 
 static bool tuple_equal(const Tuple *a, const Tuple *b)

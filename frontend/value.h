@@ -107,6 +107,7 @@ static inline double number_of(const Value *v)
 Value value_tuple(Arena *a, const Value *v, int n); /* copies */
 const char *value_text(Arena *a, const Value *v);   /* 192, "abc", (1, 2), [4, 3], block Linear */
 const char *value_what(const Value *v);             /* "an int", "a tensor", ... */
+const char *value_words(Arena *a, const Value *v);  /* "an int, 192" */
 bool value_equal(const Value *a, const Value *b);   /* constants; an int equals the same float */
 
 #endif
