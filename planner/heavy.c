@@ -143,7 +143,7 @@ static void matmul_acc(Build *b, Item *i)
         g->sums_nb = true;
         g->as = x.batched ? rows * ux : 0;
         g->bs = y.batched ? rows * uy : 0;
-    } else if (c.samples > b->nb) {
+    } else if (c.samples && b->nb % c.samples) {
         b->plan->below_grain = true;
         g->k = b->nb * rows;
         g->sums = 1;
