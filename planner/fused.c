@@ -279,7 +279,7 @@ static Later colsum_ins(Fuser *u, Item *i)
     Grain c = grain_chunk(u->k->units, u->b->m->batch);
     int64_t chunks = (u->b->nb * u->k->units + c.rows - 1) / c.rows;
     u->f->chunk = c.rows;
-    if (c.samples > u->b->nb && u->b->kind == PROGRAM_TRAIN)
+    if (c.samples && u->b->nb % c.samples && u->b->kind == PROGRAM_TRAIN)
         u->b->plan->below_grain = true;
     int64_t bytes = chunks * cols * dtype_size(i->type.dtype);
     int buf = buffer_temp(u->b, arena_printf(u->b->a, "%s.partial", i->node->path), i->type.dtype,
