@@ -37,13 +37,19 @@ says out "model Tiny"
 says out "8448 parameters"
 cat >three.bm <<'END'
 model M {
-  a: Liner(4, 4)
-  b: Linear(4, 4)
-  forward(x: [4]) {
-    y = b(x) + z
-    return average(b(y) @ x') +
+  a: Linear(16, 8)
+  b: Linear(8, 4)
+  forward(x: [3, 16]) {
+    y = a(x) + zz
+    w = b(x)
+    return average(b(y) + sqroot(w))
   }
 }
 END
 expect 1 "$BMC" check three.bm
+says err "three.bm:5:16: error:"
+says err "three.bm:6:11: error:"
+says err "three.bm:7:27: error:"
+says err "3 errors"
+must "a caret under each" [ "$(grep -c '^ *| *^' err)" = 3 ]
 exit $bad
