@@ -133,7 +133,7 @@ typedef struct Grain {
 } Grain;
 Grain grain_of(int64_t rows_per_sample, int64_t batch, int64_t least, int64_t most);
 Grain grain_gemm(int64_t rows_per_sample, int64_t batch);
-Grain grain_chunk(int64_t rows_per_sample, int64_t batch);
+Grain grain_chunk(int64_t rows_per_sample, int64_t cols, int64_t batch);
 
 /* buffers.c: storage of roots, lifetimes, offsets. */
 int buffer_of(Build *b, Item *root);

@@ -33,7 +33,9 @@ Grain grain_gemm(int64_t rows, int64_t batch)
 
 /* Small enough that all threads have chunks of a micro-batch, large enough that partials are few.
  */
-Grain grain_chunk(int64_t rows, int64_t batch)
+Grain grain_chunk(int64_t rows, int64_t cols, int64_t batch)
 {
+    if (rows == 1 && cols == 1)
+        return (Grain){1, 1}; /* one number a sample: no need to tie samples together */
     return grain_of(rows, batch, 64, 64);
 }

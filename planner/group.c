@@ -177,14 +177,14 @@ static bool reads_storage_of(const Item *x, const Group *g)
 }
 
 /* Readers of a parameter that is written must come before, or be in the same kernel. */
-static bool readers_allow(const Item *i, const Group *g)
+static bool readers_allow(const Item *i, const Group *g, const Group *h)
 {
     if (i->op != OP_ASSIGN)
         return true;
     const Item *leaf = i->in[0];
     for (int k = 0; k < leaf->reader.n; k++) {
         const Group *r = leaf->reader.v[k];
-        if (r != g && r->phase == i->phase && r->item.n && r->depth >= g->depth)
+        if (r != g && r != h && r->phase == i->phase && r->item.n && r->depth >= g->depth)
             return false;
     }
     return true;
@@ -224,7 +224,7 @@ static bool can_absorb(const Group *g, const Group *h)
     if (g->item.v[0]->backward != h->item.v[0]->backward)
         return false;
     for (int k = 0; k < h->item.n; k++)
-        if (h->item.v[k]->op == OP_ASSIGN || !readers_allow(h->item.v[k], g))
+        if (!readers_allow(h->item.v[k], g, h))
             return false;
     return true;
 }
@@ -278,7 +278,7 @@ static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim
     if (g->batched != over(i)->batched)
         return false;
     if (!may_turn(b, g, i) || !domain_fits(g, i, dim, inner) || !operands_allow(i, g) ||
-        !readers_allow(i, g))
+        !readers_allow(i, g, NULL))
         return false;
     if (*inner != g->inner || memcmp(dim, g->dim, sizeof g->dim) != 0)
         for (int k = 0; k < g->item.n; k++)

@@ -136,6 +136,7 @@ static void matmul_acc(Build *b, Item *i)
     k.bytes = 4 * rows * (x.cols + y.cols);
     k.units = rows;
     Grain c = grain_gemm(rows, b->m->batch);
+    b->plan->grain_rows = max64(b->plan->grain_rows, c.rows);
     if (!x.batched ||
         !y.batched) { /* an operand that is the same for all samples: one product each */
         g->k = rows;

@@ -521,6 +521,8 @@ PlanFile *plan_read_text(Arena *a, const char *name, const char *json, size_t n,
     PlanFile *f = arena_make(a, PlanFile);
     f->arena = a;
     f->name = name;
+    f->text = json;
+    f->n_text = n;
     Reader r = {.a = a, .d = d, .f = f};
     bool ok = read_all(&r, o);
     json_decref(o);

@@ -11,7 +11,7 @@
 enum { PLAN_FILE_VERSION = 1 };
 
 /* No byte count in a plan file is larger: sums over all its entries still fit 64 bits. */
-#define PLAN_MAX_BYTES ((int64_t)1 << 44)
+#define PLAN_MAX_BYTES ((int64_t)1 << 50)
 #define PLAN_MAX_COUNT ((int64_t)1 << 62) /* of operations */
 
 typedef struct Ints {
@@ -121,6 +121,8 @@ typedef struct FileComm {
 typedef struct PlanFile {
     Arena *arena;
     const char *name; /* the file, as given */
+    const char *text; /* what it holds */
+    size_t n_text;
     const char *hash, *model, *file, *cost_model;
     int64_t ranks, micro_batch, rounds, batch, grain_rows, memory; /* memory -1: no limit */
     bool below_grain, fused;
