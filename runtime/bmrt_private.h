@@ -96,6 +96,9 @@ BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e);
  * ended it early, or 0. */
 BmStatus bmrt_train(bmrt_run *run, int *signal, bmrt_error *e);
 
+/* fault.c: an index outside its table since the last call, as an error with its place. */
+BmStatus bmrt_fault_check(const bmrt_run *run, bmrt_error *e);
+
 /* sample.c: continues the prompt by --sample tokens, written to file descriptor `fd`. */
 BmStatus bmrt_sample(bmrt_run *run, int fd, bmrt_error *e);
 /* What can be known before training: is there a program, is the prompt made of its tokens. */

@@ -24,7 +24,8 @@ static BmStatus sweep(bmrt_run *run, const bmrt_pass *pass, bmrt_phase_fn *phase
         run->pub.first = first == 0;
         run->pub.sample0 = first;
         run_phase(run, phase, nb);
-        if (notify && pass->each)
+        s = bmrt_fault_check(run, e);
+        if (s == BMRT_OK && notify && pass->each)
             s = pass->each(run, pass, first, nb, e);
         if (s != BMRT_OK)
             return s;
@@ -162,7 +163,8 @@ BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e)
     bmrt_metrics_begin(f);
     bmrt_metrics_int(f, "step", step);
     bmrt_metrics_real(f, "valid_loss", loss);
-    bmrt_text_add(&t, "valid after step %lld  loss %.4f", (long long)step, loss);
+    bmrt_text_add(&t, "valid after step %lld  loss ", (long long)step);
+    bmrt_add_loss(&t, loss);
     for (int i = 0; i < p->n_report; i++) {
         double v = bmrt_average_value(run, &p->report[i]);
         bmrt_text n = {name, 0, sizeof name, false};

@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "runtime/progress.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,12 @@ const char *bmrt_short_number(char *buf, size_t cap, double v)
     return buf;
 }
 
+void bmrt_add_loss(bmrt_text *t, double loss)
+{
+    bool usual = loss == 0 || (fabs(loss) >= 1e-2 && fabs(loss) < 1e6);
+    bmrt_text_add(t, usual ? "%.4f" : "%.4g", loss);
+}
+
 static void add_duration(bmrt_text *t, double seconds)
 {
     long long s = (long long)(seconds + 0.5);
@@ -77,7 +84,8 @@ static void format_line(const bmrt_progress *p, const bmrt_step *s, bmrt_text *t
     bmrt_text_add(t, "step %*lld/%lld  ", snprintf(NULL, 0, "%lld", (long long)p->steps),
                   (long long)s->done, (long long)p->steps);
     *loss_at = t->len;
-    bmrt_text_add(t, "loss %.4f", s->loss);
+    bmrt_text_add(t, "loss ");
+    bmrt_add_loss(t, s->loss);
     *loss_end = t->len;
     if (s->has_norm)
         bmrt_text_add(t, "  |g| %.3g", s->norm);

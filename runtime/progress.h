@@ -35,4 +35,7 @@ void bmrt_progress_stop(bmrt_progress *p);
 /* "182.4k", "41.8M" */
 const char *bmrt_short_number(char *buf, size_t cap, double v);
 
+/* "2.4127", or "3.1e-05" where that says more. */
+void bmrt_add_loss(bmrt_text *t, double loss);
+
 #endif
