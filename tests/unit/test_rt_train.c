@@ -163,7 +163,6 @@ static int make_data(void **state)
     put_npy("nan.npy", "(40,)", bad, N);
     put_npy("short.npy", "(39,)", y, 39);
     put_npy("wide.npy", "(40, 1)", y, N);
-    put_npy("huge.npy", "(40,)", bad, N);
     for (int i = 0; i < N; i++)
         bad[i] = 3e37f;
     put_npy("huge.npy", "(40,)", bad, N);
@@ -308,7 +307,8 @@ static void what_is_not_finite_stops_before_the_update(void **state)
     assert_non_null(strstr(text, "\"nonfinite\":\"nan\"}"));
     free(text);
     assert_null(get_file("none.safetensors", NULL));
-    expect_run(&m, "--metrics m.jsonl --data y=huge.npy", 76, "loss is inf");
+    if (sizeof(real) == 4) /* the square of 3e37 fits a double */
+        expect_run(&m, "--metrics m.jsonl --data y=huge.npy", 76, "loss is inf");
 }
 
 static void usage_is_checked(void **state)
