@@ -15,7 +15,6 @@ Lex *lex_new(Parser *p, int start_token)
     text[n] = '\n';
     l->parser = p;
     l->start_token = start_token;
-    l->errors_before = p->diag->errors;
     l->prev.at = l->last.at = (Span){p->source, 0, 0};
     l->flex = lex_flex_new(p, text, n + 3);
     return l;
@@ -111,8 +110,6 @@ static Token next_raw(Lex *l)
     t.type = lex_raw(&t.value, &t.at, l->flex);
     t.first = l->newline;
     t.why = l->why;
-    if (l->parser->diag->errors - l->errors_before > MANY_MISTAKES)
-        t.type = 0;
     if (t.type == 0) {
         l->held = t;
         l->has_held = true;
@@ -334,6 +331,7 @@ static void bad_token(Lex *l, const Token *t)
     if (!l->recovering)
         diag_error(l->parser->diag, t->at, "%s", t->why);
     l->recovering = true;
+    l->mistakes++;
     l->mistake = t->at.lo;
     if (in_parens(l) && !parens_close(l, t->at.hi))
         drop_parens(l);
@@ -348,8 +346,16 @@ static Token skip_group(Lex *l)
     return t;
 }
 
+static Token end_of_file(const Lex *l)
+{
+    int n = l->parser->text->n;
+    return (Token){.type = 0, .at = {l->parser->source, n, n}};
+}
+
 static Token next_token(Lex *l)
 {
+    if (l->mistakes > MANY_MISTAKES)
+        return end_of_file(l);
     Token t = l->skip ? skip_group(l) : next_raw(l);
     check_quote(l, &t);
     check_brace(l, &t);
@@ -408,7 +414,10 @@ void lex_recover(Lex *l)
     bool next_line = (t.type == '}' && l->n_open_before) ||
                      (t.first && t.type != T_NL && t.type != '{' && t.type != T_ELSE);
     l->recovering = t.type != T_NL && t.type != '{';
+    l->mistakes++;
     l->mistake = t.at.lo;
+    if (t.supplied && t.type == '}' && !begun)
+        return;                   /* the parser has fewer groups open than were counted */
     l->open.n = l->n_open_before; /* as before `t`: the entry a closer took off is still there */
     if (t.supplied && t.type == '}') {
         l->closing++; /* and once more after an end of line */

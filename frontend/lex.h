@@ -46,7 +46,7 @@ struct Lex {
     bool recovering; /* since the last mistake no line has ended: stay silent */
     bool skip;       /* the group just opened is not looked at */
     int closing;     /* how many } are to be supplied before `held` */
-    int errors_before;
+    int mistakes;    /* how many so far */
 };
 
 Lex *lex_new(Parser *p, int start_token);

@@ -310,6 +310,7 @@ static void test_odd_bytes(void **state)
     expect_message("let a = \x01", "m.bm:1:9: error: a stray byte 0x01");
     expect_message("let a = 1\n\xEF\xBB\xBFlet b = 1",
                    "m.bm:2:1: error: a byte order mark in the middle of the file");
+    done(parse("{{\n}}s{{{}}}\ntrain{")); /* more braces than the grammar knows of: ends */
     Run r = parse_bytes("let a = \0 1", 11);
     assert_string_equal(first_message(r), "m.bm:1:9: error: a stray byte 0x00");
     done(r);
