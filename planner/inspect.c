@@ -1,0 +1,78 @@
+/* inspect.c - one page about one plan.json. */
+#include "planner/inspect.h"
+#include "planner/inspect_page.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The file again, in one layout: for programs that compare plans, whoever wrote them. */
+static void page_json(Page *p)
+{
+    json_t *o = json_loadb(p->f->text, p->f->n_text, 0, NULL);
+    char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+    if (!text)
+        die("out of memory while writing a plan");
+    strbuf_add(&p->s, text);
+    strbuf_char(&p->s, '\n');
+    free(text);
+    json_decref(o);
+}
+
+int inspect(Arena *a, const InspectOptions *o, Diag *d)
+{
+    static void (*const page[N_INSPECT_PAGES])(Page *) = {
+        [INSPECT_SUMMARY] = page_summary, [INSPECT_PARAMS] = page_params,
+        [INSPECT_MEMORY] = page_memory,   [INSPECT_TIMELINE] = page_timeline,
+        [INSPECT_JSON] = page_json,       [INSPECT_DOT] = page_dot,
+    };
+    if ((unsigned)o->page >= N_INSPECT_PAGES)
+        BUG("page %d", (int)o->page);
+    const PlanFile *f = plan_read(a, o->path, d);
+    if (!f)
+        return EXIT_MODEL;
+    Page p = {.a = a,
+              .f = f,
+              .s = strbuf_new(a),
+              .color = o->color && o->page != INSPECT_JSON && o->page != INSPECT_DOT,
+              .unicode = o->unicode,
+              .width = o->width > 0 ? o->width : 100};
+    page[o->page](&p);
+    if (fwrite(p.s.text, 1, p.s.n, o->out) != p.s.n || fflush(o->out) != 0) {
+        diag_error(d, NO_SPAN, "cannot write the page: %s", strerror(errno));
+        return EXIT_MACHINE;
+    }
+    return EXIT_OK;
+}
+
+static const char *setting(const char *name)
+{
+    const char *s = getenv(name);
+    return s && *s ? s : NULL;
+}
+
+static bool locale_is_utf8(void)
+{
+    const char *s = setting("LC_ALL");
+    s = s ? s : setting("LC_CTYPE");
+    s = s ? s : setting("LANG");
+    return s &&
+           (strstr(s, "UTF-8") || strstr(s, "utf8") || strstr(s, "UTF8") || strstr(s, "utf-8"));
+}
+
+int inspect_main(Arena *a, const char *path, int page, Diag *d)
+{
+    const char *term = setting("TERM"), *columns = setting("COLUMNS");
+    bool terminal = isatty(1) == 1;
+    long width = columns ? strtol(columns, NULL, 10) : 0;
+    InspectOptions o = {.path = path,
+                        .page = (InspectPage)page,
+                        .color =
+                            terminal && !setting("NO_COLOR") && term && strcmp(term, "dumb") != 0,
+                        .unicode = locale_is_utf8(),
+                        .width = terminal && width >= 60 && width <= 300 ? (int)width : 0,
+                        .out = stdout};
+    return inspect(a, &o, d);
+}

@@ -1,0 +1,93 @@
+/* inspect_page.h - what the pages are made of: text in columns, bars, rows that are alike. Private
+ * to inspect*.c. */
+#ifndef BM_INSPECT_PAGE_H
+#define BM_INSPECT_PAGE_H
+
+#include "planner/inspect.h"
+#include "planner/plan_read.h"
+
+typedef struct Page {
+    Arena *a;
+    const PlanFile *f;
+    StrBuf s;
+    bool color, unicode;
+    int width;
+} Page;
+
+/* ---- words ---- */
+
+BM_PRINTF(2, 3) void page_heading(Page *p, const char *fmt, ...);
+const char *page_bytes(Page *p, int64_t bytes);    /* "1.5 MiB" */
+const char *page_count(Page *p, int64_t n);        /* "1.5 M" */
+const char *page_grouped(Page *p, int64_t n);      /* "1,572,864" */
+const char *page_shape(Page *p, const Sizes *sh);  /* "[4, 3]" */
+const char *page_path(const char *path);           /* "(model)" for the empty one */
+void page_bar(Page *p, double share, int columns); /* a share of 1 fills them; no blanks after */
+
+static inline int64_t sum_capped(int64_t a, int64_t b) /* both >= 0; a file's sums may be absurd */
+{
+    return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+static inline int64_t product_capped(int64_t a, int64_t b)
+{
+    int64_t n = 0;
+    return mul_ok(a, b, &n) ? n : INT64_MAX;
+}
+
+/* ---- a table ---- */
+
+enum { GRID_COLUMNS = 10 };
+
+typedef struct Grid {
+    Page *p;
+    int n_col;
+    bool right[GRID_COLUMNS]; /* numbers */
+    VEC(const char *) cell;   /* row by row */
+    VEC(double) share;        /* by row: a bar after its last cell */
+    int bar_columns;
+} Grid;
+
+/* `columns`: names, separated by '|'; one that begins with '>' is aligned to the right. */
+Grid grid_new(Page *p, const char *columns);
+void grid_cell(Grid *g, const char *text);
+void grid_share(Grid *g, double share); /* the bar of the row just ended */
+void grid_print(Grid *g, int indent);
+
+/* ---- rows that are alike ---- */
+
+typedef struct Alike {
+    const char *path; /* "h.*.attn.c_attn.weight" */
+    int n, first;     /* how many, and the index of the first */
+    int64_t sum[3];
+} Alike;
+
+typedef struct Alikes {
+    Arena *a;
+    struct Map *of; /* pattern and key -> index + 1 */
+    VEC(Alike) row;
+} Alikes;
+
+Alikes alikes_new(Arena *a);
+/* Adds one of `path`; it joins the row whose path differs in numbers only and whose key is equal.
+ */
+void alikes_add(Alikes *all, const char *path, const char *key, int index, int64_t s0, int64_t s1,
+                int64_t s2);
+/* The path with '*' wherever the two differ; they have equally many segments. */
+const char *path_join(Arena *a, const char *x, const char *y);
+
+/* ---- facts about the plan ---- */
+
+/* Times a step runs in one optimizer step (or one pass of its program). */
+int64_t step_runs(const PlanFile *f, const FileStep *s);
+const char *step_way(const FileStep *s); /* "forward", "backward", "recompute" */
+/* Live bytes by step: everything persistent, and the rest. */
+int64_t *live_bytes(Page *p);
+int64_t bytes_rounded(const FileBuffer *b);
+
+void page_summary(Page *p);
+void page_params(Page *p);
+void page_memory(Page *p);
+void page_timeline(Page *p);
+void page_dot(Page *p);
+
+#endif
