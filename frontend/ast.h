@@ -73,7 +73,7 @@ typedef enum BinaryOp {
 
 typedef enum ExprKind {
     EXPR_NAME,      /* text */
-    EXPR_INT,       /* i */
+    EXPR_INT,       /* i; a whole number with a unit too: 1.5k */
     EXPR_FLOAT,     /* f */
     EXPR_STRING,    /* text, without the quotes */
     EXPR_BOOL,      /* b */
