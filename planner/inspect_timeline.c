@@ -109,8 +109,7 @@ static int best_period(const Timeline *t, int at, int *times)
     return best;
 }
 
-static void print_row(Timeline *t, const FileStep *s, const char *path, int64_t flops,
-                      int64_t bytes)
+static void print_step(Timeline *t, const FileStep *s)
 {
     Page *p = t->p;
     strbuf_printf(&p->s, "  %6d  %-14s  %-*s  %-*s  %8s  %10s  ", s->id, kind_words.word[s->kind],
