@@ -135,6 +135,12 @@ static void prelude_c(StrBuf *s, const Plan *p)
     strbuf_char(s, '\n');
     strbuf_add(s, bm_text_lanes_h);
     strbuf_char(s, '\n');
+    for (int i = 0; i < p->kernel.n; i++)
+        if (p->kernel.v[i]->kind == K_ATTENTION || p->kernel.v[i]->kind == K_ATTENTION_GRAD) {
+            strbuf_add(s, bm_text_attention_h);
+            strbuf_char(s, '\n');
+            break;
+        }
 }
 
 static void kernel_c(StrBuf *s, const Kernel *k)
