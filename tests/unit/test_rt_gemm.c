@@ -187,7 +187,7 @@ static int threads_of_process(void)
 static void the_library_starts_no_threads(void **state)
 {
     (void)state;
-    int64_t n = 700;
+    int64_t n = sizeof(real) == 4 ? 700 : 130;
     real *a = values(n * n), *b = values(n * n), *c = values(n * n);
     int before = threads_of_process();
     bmrt_pool *p = pool_of(3);
