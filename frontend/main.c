@@ -11,6 +11,7 @@
 #include "frontend/driver/stamp.h"
 #include "frontend/driver/tree.h"
 #include "frontend/lower.h"
+#include "planner/inspect.h"
 #include "planner/plan.h"
 #include "planner/verify/verify.h"
 
@@ -308,7 +309,7 @@ static int run_command(Job *j)
     case CMD_CHECK:
         return check(j);
     case CMD_INSPECT:
-        return usage_error(NULL, "`bmc inspect` is not built yet");
+        return inspect_main(j->arena, o->file, (int)o->view, j->diag);
     case CMD_VERIFY:
         return verify_file(j);
     case CMD_PRELUDE:
