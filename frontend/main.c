@@ -20,6 +20,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static_assert((int)VIEW_SUMMARY == (int)INSPECT_SUMMARY && (int)VIEW_DOT == (int)INSPECT_DOT &&
+                  (int)VIEW_TIMELINE == (int)INSPECT_TIMELINE,
+              "a view is a page");
+
 typedef struct Job {
     Arena *arena;
     const Options *o;

@@ -72,7 +72,7 @@ static const OptionRow option_row[] = {
     {"--params", NULL, OF_INSPECT, SET_VIEW, VIEW_PARAMS, "the parameters"},
     {"--memory", NULL, OF_INSPECT, SET_VIEW, VIEW_MEMORY, "what lies in memory, and when"},
     {"--timeline", NULL, OF_INSPECT, SET_VIEW, VIEW_TIMELINE, "the steps in order"},
-    {"--json", NULL, OF_INSPECT, SET_VIEW, VIEW_JSON, "the summary for programs"},
+    {"--json", NULL, OF_INSPECT, SET_VIEW, VIEW_JSON, "all of it, for programs"},
     {"--dot", NULL, OF_INSPECT, SET_VIEW, VIEW_DOT, "the steps as a Graphviz graph"},
     {"--comm", NULL, OF_INSPECT, SET_LATER, 0, "what moves between ranks"},
     {"--recompute", NULL, OF_INSPECT, SET_LATER, 0, "what is computed twice"},
