@@ -9,8 +9,8 @@
 void bmrt_gemm_call(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int64_t lda,
                     const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
 
-/* Called once on every thread of the pool before the first product: the library must not start
- * threads of its own. */
+/* Called once on every thread before its first product (the pool's start function): the library
+ * must not start threads of its own. */
 void bmrt_gemm_quiet(void);
 
 /* "oneDNN", "CBLAS", "plain loops" */

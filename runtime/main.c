@@ -170,12 +170,6 @@ static BmStatus open_metrics(bmrt_run *run, bmrt_error *e)
     return bmrt_metrics_end(f, e);
 }
 
-static void quiet_thread(void *job, int part, int parts)
-{
-    (void)job, (void)part, (void)parts;
-    bmrt_gemm_quiet();
-}
-
 static BmStatus start_machine(bmrt_run *run, bmrt_error *e)
 {
     int threads = run->opt.threads > 0 ? (int)run->opt.threads : bmrt_cores();
@@ -185,10 +179,9 @@ static BmStatus start_machine(bmrt_run *run, bmrt_error *e)
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
 #endif
-    BmStatus s = bmrt_pool_create(&run->pool, threads, e);
+    BmStatus s = bmrt_pool_create(&run->pool, threads, bmrt_gemm_quiet, e);
     if (s != BMRT_OK)
         return s;
-    bmrt_pool_run(run->pool, quiet_thread, NULL, threads);
     s = bmrt_arena_create(run, e);
     return s != BMRT_OK ? s : bmrt_sum_create(run, e);
 }

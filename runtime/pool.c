@@ -36,17 +36,24 @@ typedef struct worker {
     sleeper sleeper;
 } worker;
 
+typedef struct claim { /* of one part: job number * 2, + 1 when somebody has it */
+    _Atomic uint64_t state;
+    char apart[LINE - sizeof(uint64_t)];
+} claim;
+
 struct bmrt_pool {
     int threads, spins;
+    bmrt_start_fn *start;
     bmrt_part_fn *fn;
     void *job;
     uint64_t count;
     worker *worker; /* [threads - 1] */
+    claim *claim;   /* [threads] */
     sleeper starter;
     char apart0[LINE];
     _Atomic uint64_t word;
     char apart1[LINE];
-    atomic_int left; /* parts of the running job that are not done, the starter's own not counted */
+    atomic_int left; /* parts of the running job that are not done */
     char apart2[LINE];
     _Atomic int64_t next; /* bmrt_pool_take */
 };
@@ -117,28 +124,45 @@ static uint64_t await_word(worker *w, uint64_t last)
     }
 }
 
+static bool claim_part(bmrt_pool *p, uint64_t number, int part)
+{
+    uint64_t open = number << 1;
+    return atomic_compare_exchange_strong(&p->claim[part].state, &open, open | 1);
+}
+
+/* Own part first, then those behind it. */
+static void work(bmrt_pool *p, uint64_t number, int self, int parts)
+{
+    for (int i = 0; i < parts; i++) {
+        int part = self + i < parts ? self + i : self + i - parts;
+        if (!claim_part(p, number, part))
+            continue;
+        p->fn(p->job, part, parts);
+        if (atomic_fetch_sub(&p->left, 1) == 1)
+            sleeper_rouse(&p->starter);
+    }
+}
+
 static void *worker_main(void *arg)
 {
     worker *w = arg;
     bmrt_pool *p = w->pool;
     uint64_t last = 0;
+    if (p->start)
+        p->start();
     for (;;) {
         last = await_word(w, last);
         int parts = (int)(last & ((1u << PARTS_BITS) - 1));
         if (parts == STOP)
             return NULL;
-        if (w->index >= parts)
-            continue;
-        p->fn(p->job, w->index, parts);
-        if (atomic_fetch_sub(&p->left, 1) == 1)
-            sleeper_rouse(&p->starter);
+        if (w->index < parts)
+            work(p, last >> PARTS_BITS, w->index, parts);
     }
 }
 
 static void announce(bmrt_pool *p, int parts)
 {
     int upto = parts == STOP ? p->threads : parts;
-    p->count++;
     atomic_store(&p->word, p->count << PARTS_BITS | (uint64_t)parts);
     for (int i = 1; i < upto; i++)
         sleeper_rouse(&p->worker[i - 1].sleeper);
@@ -169,9 +193,12 @@ void bmrt_pool_run(bmrt_pool *p, bmrt_part_fn *fn, void *job, int parts)
     }
     p->fn = fn;
     p->job = job;
-    atomic_store_explicit(&p->left, parts - 1, memory_order_relaxed);
+    p->count++;
+    atomic_store_explicit(&p->left, parts, memory_order_relaxed);
+    for (int i = 0; i < parts; i++)
+        atomic_store_explicit(&p->claim[i].state, p->count << 1, memory_order_release);
     announce(p, parts);
-    fn(job, 0, parts);
+    work(p, p->count, 0, parts);
     await_done(p);
 }
 
@@ -191,7 +218,7 @@ int bmrt_pool_threads(const bmrt_pool *p)
     return p->threads;
 }
 
-BmStatus bmrt_pool_create(bmrt_pool **out, int threads, bmrt_error *e)
+BmStatus bmrt_pool_create(bmrt_pool **out, int threads, bmrt_start_fn *start, bmrt_error *e)
 {
     *out = NULL;
     if (threads < 1 || threads > BMRT_MOST_THREADS)
@@ -199,13 +226,19 @@ BmStatus bmrt_pool_create(bmrt_pool **out, int threads, bmrt_error *e)
                          BMRT_MOST_THREADS);
     bmrt_pool *p = calloc(1, sizeof *p);
     worker *w = calloc((size_t)threads, sizeof *w);
-    if (!p || !w || !sleeper_create(&p->starter)) {
+    claim *c = calloc((size_t)threads, sizeof *c);
+    if (!p || !w || !c || !sleeper_create(&p->starter)) {
         free(p);
         free(w);
+        free(c);
         return bmrt_fail(e, BMRT_MACHINE, "no memory for %d threads", threads);
     }
     p->worker = w;
+    p->claim = c;
+    p->start = start;
     p->threads = 1;
+    if (start)
+        start();
     /* With more threads than cores a spinning thread keeps a working one from its core. */
     p->spins = threads <= bmrt_cores() ? SPINS : 1;
     for (int i = 1; i < threads; i++) {
@@ -232,6 +265,7 @@ void bmrt_pool_destroy(bmrt_pool *p)
 {
     if (!p)
         return;
+    p->count++;
     announce(p, STOP);
     for (int i = 1; i < p->threads; i++) {
         pthread_join(p->worker[i - 1].thread, NULL);
@@ -239,6 +273,7 @@ void bmrt_pool_destroy(bmrt_pool *p)
     }
     sleeper_destroy(&p->starter);
     free(p->worker);
+    free(p->claim);
     free(p);
 }
 

@@ -18,12 +18,14 @@ typedef void bmrt_part_fn(void *job, int part, int parts);
 /* Cores this process may run on. */
 int bmrt_cores(void);
 
-BmStatus bmrt_pool_create(bmrt_pool **out, int threads, bmrt_error *e);
+/* `start` (or NULL) is called once on every thread before its first job, the caller's included. */
+typedef void bmrt_start_fn(void);
+BmStatus bmrt_pool_create(bmrt_pool **out, int threads, bmrt_start_fn *start, bmrt_error *e);
 void bmrt_pool_destroy(bmrt_pool *p); /* NULL is fine */
 int bmrt_pool_threads(const bmrt_pool *p);
 
-/* Calls fn(job, i, parts) for i = 0..parts-1, all at once, and returns when every one has returned;
- * parts is cut to the number of threads. Not from inside a job. */
+/* Calls fn(job, i, parts) for i = 0..parts-1, on as many threads as are free, and returns when
+ * every one has returned; parts is cut to the number of threads. Not from inside a job. */
 void bmrt_pool_run(bmrt_pool *p, bmrt_part_fn *fn, void *job, int parts);
 
 /* Units 0..n-1 in contiguous blocks of at least `least`, one per thread. */

@@ -53,14 +53,8 @@ static bmrt_pool *pool_of(int threads)
 {
     bmrt_pool *p;
     bmrt_error e;
-    assert_int_equal(bmrt_pool_create(&p, threads, &e), BMRT_OK);
+    assert_int_equal(bmrt_pool_create(&p, threads, bmrt_gemm_quiet, &e), BMRT_OK);
     return p;
-}
-
-static void quiet(void *job, int part, int parts)
-{
-    (void)job, (void)part, (void)parts;
-    bmrt_gemm_quiet();
 }
 
 /* Runs g on 1 to 4 threads and compares with the loops; padding around C must stay. */
@@ -87,7 +81,6 @@ static void check(bmrt_gemm_args g)
     reference(&g, a, b, want);
     for (int threads = 1; threads <= 4; threads++) {
         bmrt_pool *p = pool_of(threads);
-        bmrt_pool_run(p, quiet, NULL, threads);
         memcpy(got, c, bytes);
         bmrt_gemm_on(p, &g, a, b, got);
         bmrt_pool_destroy(p);
@@ -148,7 +141,6 @@ static void a_row_does_not_depend_on_the_number_of_rows(void **state)
     (void)state;
     static const int shape[][2] = {{384, 384}, {1152, 384}, {192, 768}, {256, 192}, {50, 33}};
     bmrt_pool *p = pool_of(2);
-    bmrt_pool_run(p, quiet, NULL, 2);
     for (int s = 0; s < 5; s++)
         for (int tb = 0; tb < 2; tb++) {
             enum { ROWS = 512 };
@@ -191,7 +183,6 @@ static void the_library_starts_no_threads(void **state)
     real *a = values(n * n), *b = values(n * n), *c = values(n * n);
     int before = threads_of_process();
     bmrt_pool *p = pool_of(3);
-    bmrt_pool_run(p, quiet, NULL, 3);
     bmrt_gemm_args g = {.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n};
     for (int i = 0; i < 3; i++)
         bmrt_gemm_on(p, &g, a, b, c);

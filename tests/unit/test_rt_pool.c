@@ -23,7 +23,7 @@ static void every_unit_once(void **state)
     static atomic_int hits[UNITS];
     for (int threads = 1; threads <= 5; threads++) {
         bmrt_pool *p;
-        assert_int_equal(bmrt_pool_create(&p, threads, &e), BMRT_OK);
+        assert_int_equal(bmrt_pool_create(&p, threads, NULL, &e), BMRT_OK);
         for (int round = 0; round < 400; round++) {
             int64_t n = round % 2 ? UNITS : round;
             memset(hits, 0, sizeof hits);
@@ -45,7 +45,7 @@ static void a_block_is_not_smaller_than_asked(void **state)
     (void)state;
     bmrt_error e;
     bmrt_pool *p;
-    assert_int_equal(bmrt_pool_create(&p, 4, &e), BMRT_OK);
+    assert_int_equal(bmrt_pool_create(&p, 4, NULL, &e), BMRT_OK);
     static atomic_int hits[UNITS];
     memset(hits, 0, sizeof hits);
     bmrt_pool_split(p, count_units, hits, 0, 1); /* nothing to do */
@@ -53,8 +53,8 @@ static void a_block_is_not_smaller_than_asked(void **state)
     for (int i = 0; i < UNITS; i++)
         assert_int_equal(atomic_load(&hits[i]), 0);
     bmrt_pool_destroy(p);
-    assert_int_equal(bmrt_pool_create(&p, 0, &e), BMRT_USAGE);
-    assert_int_equal(bmrt_pool_create(&p, 1 << 20, &e), BMRT_USAGE);
+    assert_int_equal(bmrt_pool_create(&p, 0, NULL, &e), BMRT_USAGE);
+    assert_int_equal(bmrt_pool_create(&p, 1 << 20, NULL, &e), BMRT_USAGE);
     bmrt_pool_destroy(NULL);
 }
 
@@ -74,7 +74,7 @@ static void sums_do_not_depend_on_threads(void **state)
     real first = 0;
     for (int threads = 1; threads <= 4; threads++) {
         bmrt_run run = {.m = &m};
-        assert_int_equal(bmrt_pool_create(&run.pool, threads, &e), BMRT_OK);
+        assert_int_equal(bmrt_pool_create(&run.pool, threads, NULL, &e), BMRT_OK);
         assert_int_equal(bmrt_sum_create(&run, &e), BMRT_OK);
         real out = -1, small = -1, none = -1;
         bmrt_sum_squares(&run.pub, x, N, &out);

@@ -96,7 +96,7 @@ static void init_with(bmrt_tensor *t, uint64_t seed, int threads)
 {
     bmrt_error e;
     bmrt_run run = {.pub = {.arena = (char *)values, .seed = seed}};
-    assert_int_equal(bmrt_pool_create(&run.pool, threads, &e), BMRT_OK);
+    assert_int_equal(bmrt_pool_create(&run.pool, threads, NULL, &e), BMRT_OK);
     t->offset = 0;
     assert_int_equal(bmrt_init_tensor(&run, t, &e), BMRT_OK);
     bmrt_pool_destroy(run.pool);
