@@ -132,7 +132,8 @@ static bool can_write_piece(const Item *x, const Node *join)
     case IC_FUSE:
         return x->op != OP_BATCH_SUM && x->op != OP_ASSIGN;
     case IC_HEAVY:
-        return x->op == OP_MATMUL || x->op == OP_ATTENTION || x->op == OP_ATTENTION_GRAD;
+        return x->op == OP_MATMUL || x->op == OP_ATTENTION || x->op == OP_ATTENTION_GRAD ||
+               x->op == OP_SUM_SQUARES;
     case IC_PART:
         return x->in[0]->op == OP_ATTENTION_GRAD;
     case IC_LEAF:

@@ -189,5 +189,5 @@ Type rule_sum_squares(const Rule *r)
 {
     rule_operands(r, 1, 1);
     assert(!r->in[0]->type.batched && r->in[0]->type.dtype == DT_F32 && "squares of a gradient");
-    return (Type){.dtype = DT_F32};
+    return (Type){.dtype = DT_F32, .ndim = 1, .dim = {1}}; /* to lie beside others */
 }
