@@ -46,8 +46,12 @@ static int persistent(const Build *b, const Item *i)
 
 static const char *root_path(Build *b, const Item *i)
 {
-    const char *word = i->node->name ? i->node->name : op_info[i->op].name;
-    return i->node->path[0] ? arena_printf(b->a, "%s.%s", i->node->path, word) : word;
+    const char *path = i->node->path, *name = i->node->name;
+    size_t n = strlen(path), m = name ? strlen(name) : 0;
+    if (m && n >= m && strcmp(path + n - m, name) == 0 && (n == m || path[n - m - 1] == '.'))
+        return path; /* it ends with the name already */
+    const char *word = name ? name : op_info[i->op].name;
+    return path[0] ? arena_printf(b->a, "%s.%s", path, word) : word;
 }
 
 int buffer_of(Build *b, Item *root)
