@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-enum { MAX_NESTED = 64, MAX_DEPTH = 2500, MAX_WORK = 4000000, MAX_STACK = 100000 };
+enum { MAX_NESTED = 64, MAX_DEPTH = 2500, MAX_WORK = 2000000, MAX_STACK = 100000 };
 
 bool enter(Lower *l, Span at)
 {

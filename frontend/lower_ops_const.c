@@ -41,7 +41,7 @@ static Value op_range(Lower *l, Call *c)
     Value *v = arena_array(l->a, Value, size > 0 ? (int)size + 2 : 1);
     for (int64_t i = first; step > 0 ? i < end : i > end; i += step)
         v[n++] = value_int(i);
-    l->work += n / 16;
+    l->work += n;
     return value_tuple(l->a, v, n);
 }
 

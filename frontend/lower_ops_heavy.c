@@ -108,17 +108,29 @@ static Value op_attention(Lower *l, Call *c)
 
 /* ---- rope: pairs (u, v) of each head turned by position / theta^(2j/d) ---- */
 
-/* cos or sin of the angles, [T, 1, d / 2] */
-static Node *angles(Lower *l, int64_t t, int64_t half, double theta)
+typedef struct Turn {
+    Node *cos, *sin; /* of the angles, [T, 1, d / 2] */
+} Turn;
+
+/* The tables belong to the model: every layer reads the same ones. */
+static Turn turn(Lower *l, int64_t t, int64_t half, double theta)
 {
     Graph *g = l->g;
+    const char *path = g->path;
+    int instance = g->cur_instance;
+    g->path = "rope";
+    g->cur_instance = 0;
     Type pos = {.dtype = DT_INT, .ndim = 3, .dim = {t, 1, 1}};
     Type pair = {.dtype = DT_INT, .ndim = 1, .dim = {half}};
     Node *p = g_cast(g, g_iota(g, &pos, 0, 0, 1), DT_F32);
     Node *j = g_cast(g, g_iota(g, &pair, 0, 0, 2), DT_F32);
     Node *e = g2(g, OP_DIV, j, g_const(g, DT_F32, (double)(2 * half)));
     Node *power = g2(g, OP_POW, g_const(g, DT_F32, theta), e);
-    return g2(g, OP_MUL, p, g2(g, OP_DIV, g_const(g, DT_F32, 1), power));
+    Node *angle = g2(g, OP_MUL, p, g2(g, OP_DIV, g_const(g, DT_F32, 1), power));
+    Turn both = {g1(g, OP_COS, angle), g1(g, OP_SIN, angle)};
+    g->path = path;
+    g->cur_instance = instance;
+    return both;
 }
 
 static Node *rotate(Lower *l, Node *x, int64_t t, int64_t heads, int64_t d, double theta, bool half)
@@ -126,8 +138,8 @@ static Node *rotate(Lower *l, Node *x, int64_t t, int64_t heads, int64_t d, doub
     Graph *g = l->g;
     int64_t by_half[] = {t, heads, d}, by_pair[] = {t, heads, d / 2, 2}, flat[] = {t, heads, d / 2};
     int64_t one[] = {t, heads, d / 2, 1}, back[] = {t, heads * d};
-    Node *angle = angles(l, t, d / 2, theta), *cos = g1(g, OP_COS, angle),
-         *sin = g1(g, OP_SIN, angle), *u, *v;
+    Turn by = turn(l, t, d / 2, theta);
+    Node *u, *v;
     if (half) {
         x = g_reshape(g, x, 3, by_half);
         u = g_slice(g, x, 2, 0, d / 2);
@@ -137,8 +149,8 @@ static Node *rotate(Lower *l, Node *x, int64_t t, int64_t heads, int64_t d, doub
         u = g_reshape(g, g_slice(g, x, 3, 0, 1), 3, flat);
         v = g_reshape(g, g_slice(g, x, 3, 1, 2), 3, flat);
     }
-    Node *out[] = {g2(g, OP_SUB, g2(g, OP_MUL, u, cos), g2(g, OP_MUL, v, sin)),
-                   g2(g, OP_ADD, g2(g, OP_MUL, v, cos), g2(g, OP_MUL, u, sin))};
+    Node *out[] = {g2(g, OP_SUB, g2(g, OP_MUL, u, by.cos), g2(g, OP_MUL, v, by.sin)),
+                   g2(g, OP_ADD, g2(g, OP_MUL, v, by.cos), g2(g, OP_MUL, u, by.sin))};
     for (int i = 0; i < 2 && !half; i++)
         out[i] = g_reshape(g, out[i], 4, one);
     return g_reshape(g, g_concat(g, out, 2, -1), 2, back);

@@ -55,6 +55,8 @@ static Value op_transpose(Lower *l, Call *c)
     return tensor_value(g_transpose(l->g, x, perm));
 }
 
+enum { MAX_PARTS = 10000 };
+
 /* Where the parts of x end along the axis: n equal ones, or sizes. */
 static int split_sizes(Lower *l, Call *c, const Node *x, int axis, int64_t **size)
 {
@@ -64,6 +66,10 @@ static int split_sizes(Lower *l, Call *c, const Node *x, int axis, int64_t **siz
     if (v->kind != VAL_TUPLE) {
         if (!arg_int(l, c, 1, &n))
             return -1;
+        if (n > MAX_PARTS) {
+            diag_error(l->d, c->b.at[1], "split in more than %d parts", MAX_PARTS);
+            return -1;
+        }
         if (n < 1 || whole % n) {
             diag_error(l->d, c->at,
                        "cannot split axis %d of %s, size %" PRId64 ", in %" PRId64 " equal parts",

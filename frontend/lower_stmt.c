@@ -92,11 +92,14 @@ static void set_element(Lower *l, const Env *env, const Target *t, Value v)
                    k, n, n);
         return;
     }
-    Value *copy = arena_array(l->a, Value, n + 1);
-    memcpy(copy, old->tuple->v, (size_t)n * sizeof(Value));
-    copy[k] = v;
-    l->work += n / 16;
-    set_local(l, env->frame, t->name.text, value_tuple(l->a, copy, k == n ? n + 1 : n));
+    if (k == n) {
+        set_local(l, env->frame, t->name.text, value_append(l->a, old->tuple, v));
+        return;
+    }
+    Value copy = value_tuple(l->a, old->tuple->v, n);
+    copy.tuple->v[k] = v;
+    l->work += n;
+    set_local(l, env->frame, t->name.text, copy);
 }
 
 static void assign(Lower *l, const Env *env, const Target *t, Value v, int made_from)

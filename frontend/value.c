@@ -3,26 +3,47 @@
 
 #include <inttypes.h>
 
-Value value_tuple(Arena *a, const Value *v, int n)
+static Value room_for(Arena *a, const Value *v, int n, int cap)
 {
     Tuple *t = arena_make(a, Tuple);
-    t->n = n;
-    t->v = arena_array(a, Value, n ? n : 1);
-    for (int i = 0; i < n; i++)
-        t->v[i] = v[i];
+    *t = (Tuple){arena_array(a, Value, cap), n, cap, arena_make(a, int)};
+    memcpy(t->v, v, (size_t)n * sizeof *v);
+    *t->used = n;
     return (Value){.kind = VAL_TUPLE, .tuple = t};
 }
 
+Value value_tuple(Arena *a, const Value *v, int n)
+{
+    return room_for(a, v, n, n ? n : 1);
+}
+
+Value value_append(Arena *a, const Tuple *t, Value v)
+{
+    if (*t->used > t->n || t->n == t->cap) {
+        Value bigger = room_for(a, t->v, t->n, 2 * t->n + 4);
+        t = bigger.tuple;
+    }
+    Tuple *longer = arena_make(a, Tuple);
+    *longer = *t;
+    longer->v[longer->n++] = v;
+    *longer->used = longer->n;
+    return (Value){.kind = VAL_TUPLE, .tuple = longer};
+}
+
+/* Cut where it gets long: tuples of tuples may have more elements than anybody reads. */
 static void print_tuple(StrBuf *s, const Tuple *t)
 {
-    enum { SHOWN = 8 };
+    enum { SHOWN = 120 };
     strbuf_char(s, '(');
-    for (int i = 0; i < t->n && i < SHOWN; i++) {
+    for (int i = 0; i < t->n && s->n < SHOWN; i++) {
         if (i)
             strbuf_add(s, ", ");
-        strbuf_add(s, value_text(s->arena, &t->v[i]));
+        if (t->v[i].kind == VAL_TUPLE)
+            print_tuple(s, t->v[i].tuple);
+        else
+            strbuf_add(s, value_text(s->arena, &t->v[i]));
     }
-    strbuf_add(s, t->n > SHOWN ? ", ...)" : t->n == 1 ? ",)" : ")");
+    strbuf_add(s, s->n >= SHOWN ? " ..)" : t->n == 1 ? ",)" : ")");
 }
 
 const char *value_text(Arena *a, const Value *v)
@@ -121,18 +142,23 @@ const char *value_words(Arena *a, const Value *v)
     return arena_printf(a, "%s, %s", value_what(v), value_text(a, v));
 }
 
-static bool tuple_equal(const Tuple *a, const Tuple *b)
+static bool equal(const Value *a, const Value *b, int *budget);
+
+static bool tuple_equal(const Tuple *a, const Tuple *b, int *budget)
 {
     if (a->n != b->n)
         return false;
     for (int i = 0; i < a->n; i++)
-        if (!value_equal(&a->v[i], &b->v[i]))
+        if (!equal(&a->v[i], &b->v[i], budget))
             return false;
     return true;
 }
 
-bool value_equal(const Value *a, const Value *b)
+/* The budget ends what tuples of the same tuples would make endless. */
+static bool equal(const Value *a, const Value *b, int *budget)
 {
+    if (--*budget < 0)
+        return false;
     if (a->kind == VAL_INT && b->kind == VAL_INT)
         return a->i == b->i;
     if (is_number(a) && is_number(b))
@@ -147,7 +173,7 @@ bool value_equal(const Value *a, const Value *b)
     case VAL_STRING:
         return strcmp(a->text, b->text) == 0;
     case VAL_TUPLE:
-        return tuple_equal(a->tuple, b->tuple);
+        return a->tuple == b->tuple || tuple_equal(a->tuple, b->tuple, budget);
     case VAL_BLOCK:
         return a->block == b->block;
     case VAL_OPERATOR:
@@ -166,4 +192,10 @@ bool value_equal(const Value *a, const Value *b)
         return false;
     }
     BUG("value of kind %d", a->kind);
+}
+
+bool value_equal(const Value *a, const Value *b)
+{
+    int budget = 10000000;
+    return equal(a, b, &budget);
 }

@@ -23,9 +23,12 @@ typedef struct Inst Inst;         /* a member */
 typedef struct Stack Stack;       /* members name.0, name.1, ... */
 typedef struct Operator Operator; /* lower_ops.h */
 
+/* Never changed, so tuples may share their elements: a longer one that began as this one appends in
+ * the same room. */
 typedef struct Tuple {
     Value *v;
-    int n;
+    int n, cap;
+    int *used; /* elements of `v` that some tuple has */
 } Tuple;
 
 typedef enum ValueKind {
@@ -105,9 +108,10 @@ static inline double number_of(const Value *v)
 }
 
 Value value_tuple(Arena *a, const Value *v, int n); /* copies */
-const char *value_text(Arena *a, const Value *v);   /* 192, "abc", (1, 2), [4, 3], block Linear */
-const char *value_what(const Value *v);             /* "an int", "a tensor", ... */
-const char *value_words(Arena *a, const Value *v);  /* "an int, 192" */
-bool value_equal(const Value *a, const Value *b);   /* constants; an int equals the same float */
+Value value_append(Arena *a, const Tuple *t, Value v);
+const char *value_text(Arena *a, const Value *v);  /* 192, "abc", (1, 2), [4, 3], block Linear */
+const char *value_what(const Value *v);            /* "an int", "a tensor", ... */
+const char *value_words(Arena *a, const Value *v); /* "an int, 192" */
+bool value_equal(const Value *a, const Value *b);  /* constants; an int equals the same float */
 
 #endif
