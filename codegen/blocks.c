@@ -61,7 +61,7 @@ static void collect_runs(Arena *a, Blocks *b)
     int first = g->first[b->phase], end = first + g->count[b->phase];
     for (int k = first; k < end; k++) {
         const Step *s = &b->p->step.v[k];
-        int unit = s->region ? 0 : unit_of(b->p, s); /* a region is one run, whoever is in it */
+        int unit = unit_of(b->p, s);
         Run *last = b->run.n ? &b->run.v[b->run.n - 1] : NULL;
         if (last && last->unit == unit && last->region == s->region) {
             last->n++;
@@ -79,13 +79,31 @@ static const Step *step_of(const Blocks *b, const Run *r, int i)
     return &b->p->step.v[r->first + i];
 }
 
+int64_t operand_moves(const Plan *p, const Step *s, int arg)
+{
+    const Buffer *x = &p->buffer.v[s->arg[arg].buffer];
+    return s->region && x->batched && x->region != s->region ? x->sample_bytes : 0;
+}
+
+static bool moves_alike(const Blocks *b, const Step *s, const Step *t)
+{
+    if (s->kernel->n_arg != t->kernel->n_arg)
+        return false;
+    for (int i = 0; i < s->kernel->n_arg; i++)
+        if (operand_moves(b->p, s, i) != operand_moves(b->p, t, i))
+            return false;
+    return true;
+}
+
 static bool alike(const Blocks *b, const Run *x, const Run *y)
 {
     const Instance *in = b->p->instance;
-    if (x->n != y->n || x->region || y->region || strcmp(in[x->unit].block, in[y->unit].block) != 0)
+    if (x->n != y->n || x->region != y->region || strcmp(in[x->unit].block, in[y->unit].block) != 0)
         return false;
     for (int i = 0; i < x->n; i++) {
         const Step *s = step_of(b, x, i), *t = step_of(b, y, i);
+        if (x->region && !moves_alike(b, s, t))
+            return false;
         if (s->kernel != t->kernel &&
             (s->kernel->kind == K_GEMM || b->same[s->kernel->id] != b->same[t->kernel->id] ||
              s->kernel->kind != t->kernel->kind))
@@ -174,7 +192,7 @@ static const char *class_name(Arena *a, const Blocks *b, const Run *r, Map *name
     const char *what = b->phase != PHASE_ROUND ? phase[b->phase]
                        : s->backward           ? "backward"
                                                : "forward";
-    const char *block = r->region ? "chunk" : b->p->instance[r->unit].block;
+    const char *block = b->p->instance[r->unit].block;
     char *word = arena_strdup(a, path_word(a, block));
     for (char *c = word; *c; c++)
         *c = (char)tolower((unsigned char)*c);
@@ -189,7 +207,7 @@ Blocks blocks_make(Arena *a, const Plan *p, const int *same, ProgramKind program
     VEC(int) sample = {0}; /* by class: its first run */
     for (int i = 0; i < b.run.n; i++) {
         Run *r = &b.run.v[i];
-        if (!r->unit && !r->region)
+        if (!r->unit)
             continue; /* written into the phase's function */
         for (int c = 0; c < sample.n && r->cls < 0; c++)
             if (alike(&b, r, &b.run.v[sample.v[c]]))

@@ -42,6 +42,10 @@ typedef struct Blocks { /* of one phase of one program */
 Blocks blocks_make(Arena *a, const Plan *p, const int *same, ProgramKind program, Phase phase,
                    Map *names);
 
+/* In a region: how far an operand that outlives its chunks moves from sample to sample, in bytes.
+ */
+int64_t operand_moves(const Plan *p, const Step *s, int arg);
+
 /* "h.3" -> "h.*", "enc.2.mlp" -> "enc.*.mlp" */
 const char *path_pattern(Arena *a, const char *path);
 /* A C identifier's tail from a path: "ln_1.weight" -> "ln_1_weight". */

@@ -56,11 +56,9 @@ static void print_class(Emit *e, const Blocks *b, const RunClass *c)
     bool table = c->n_row > 1;
     if (table)
         print_table(e, s, b, c);
-    if (r->region)
-        strbuf_printf(s, "/* nb samples from sample s of the micro-batch on */\n");
-    else
-        strbuf_printf(s, "/* %s: %s */\n", unit->block,
-                      table ? path_pattern(e->a, unit->path) : unit->path);
+    strbuf_printf(s, "/* %s: %s%s */\n", unit->block,
+                  table ? path_pattern(e->a, unit->path) : unit->path,
+                  r->region ? ", nb samples from sample s of the micro-batch on" : "");
     strbuf_printf(s, "static void %s(bmrt *r, int64_t nb%s", c->name,
                   r->region ? ", int64_t s" : "");
     if (table)
@@ -73,27 +71,6 @@ static void print_class(Emit *e, const Blocks *b, const RunClass *c)
 
 /* ---- phases ------------------------------------------------------------------------------- */
 
-static void call_region(StrBuf *s, const Emit *e, const Blocks *b, const Run *r)
-{
-    int64_t samples = e->p->program[b->program].region_samples;
-    const char *name = b->cls.v[r->cls].name;
-    strbuf_printf(s,
-                  "    /* %" PRId64
-                  " samples at a time, so that what lives in between is small */\n"
-                  "    {\n"
-                  "        const bool first = r->first;\n"
-                  "        const int64_t sample0 = r->sample0;\n"
-                  "        for (int64_t s = 0; s < nb; s += %" PRId64 ") {\n"
-                  "            r->sample0 = sample0 + s;\n"
-                  "            %s(r, nb - s < %" PRId64 " ? nb - s : %" PRId64 ", s);\n"
-                  "            r->first = false;\n"
-                  "        }\n"
-                  "        r->first = first;\n"
-                  "        r->sample0 = sample0;\n"
-                  "    }\n",
-                  samples, samples, name, samples, samples);
-}
-
 /* Do runs at i and i + period and so on serve the same classes, their rows one after the other? */
 static int repeats(const Blocks *b, int i, int period)
 {
@@ -101,8 +78,7 @@ static int repeats(const Blocks *b, int i, int period)
     for (;; n++) {
         for (int k = 0; k < period; k++) {
             int at = i + n * period + k;
-            if (at >= b->run.n || b->run.v[at].cls < 0 || b->run.v[at].region ||
-                b->run.v[at].cls != b->run.v[i + k].cls)
+            if (at >= b->run.n || b->run.v[at].cls < 0 || b->run.v[at].cls != b->run.v[i + k].cls)
                 return n;
         }
     }
@@ -111,10 +87,10 @@ static int repeats(const Blocks *b, int i, int period)
 static void call_row(StrBuf *s, const Blocks *b, const Run *r, const char *row)
 {
     const RunClass *c = &b->cls.v[r->cls];
+    strbuf_printf(s, "%s(r, nb%s", c->name, r->region ? ", s" : "");
     if (c->n_row > 1)
-        strbuf_printf(s, "%s(r, nb, &%s_at[%s]);\n", c->name, c->name, row);
-    else
-        strbuf_printf(s, "%s(r, nb);\n", c->name);
+        strbuf_printf(s, ", &%s_at[%s]", c->name, row);
+    strbuf_add(s, ");\n");
 }
 
 /* Calls of block functions from run i on; returns the run after them. */
@@ -124,8 +100,7 @@ static int call_blocks(Emit *e, StrBuf *s, const Blocks *b, int i)
     for (int period = 1; period <= 8; period++) {
         bool blocks = true, distinct = true;
         for (int k = 0; k < period; k++) {
-            blocks =
-                blocks && i + k < b->run.n && b->run.v[i + k].cls >= 0 && !b->run.v[i + k].region;
+            blocks = blocks && i + k < b->run.n && b->run.v[i + k].cls >= 0;
             for (int j = 0; j < k && blocks; j++)
                 distinct = distinct && b->run.v[i + k].cls != b->run.v[i + j].cls;
         }
@@ -155,6 +130,57 @@ static int call_blocks(Emit *e, StrBuf *s, const Blocks *b, int i)
     return i + times * best;
 }
 
+/* Runs i..end-1: calls of block functions, and what belongs to no block. */
+static void print_runs(Emit *e, StrBuf *s, Body *uses, const Blocks *b, int i, int end)
+{
+    while (i < end) {
+        const Run *r = &b->run.v[i];
+        if (r->cls >= 0) {
+            i = call_blocks(e, s, b, i);
+            uses->nb = true;
+            uses->s = uses->s || r->region;
+            continue;
+        }
+        for (int k = 0; k < r->n; k++)
+            emit_step(e, s, uses, b, r, k);
+        i++;
+    }
+}
+
+/* Runs of one region as a function of its own, and the loop that calls it. */
+static void print_region(Emit *e, StrBuf *s, const Blocks *b, int i, int end)
+{
+    int64_t samples = e->p->program[b->program].region_samples;
+    StrBuf text = strbuf_new(e->a);
+    Body uses = {0};
+    print_runs(e, &text, &uses, b, i, end);
+    const char *name = unique_word(
+        e->a, e->names,
+        arena_printf(e->a, "%s_%s_chunk", program_name[b->program], phase_name[b->phase]));
+    strbuf_printf(&e->body,
+                  "/* nb samples from sample s of the micro-batch on */\n"
+                  "static void %s(bmrt *r, int64_t nb, int64_t s)\n{\n",
+                  name);
+    print_locals(&e->body, &uses, true);
+    strbuf_add(&e->body, text.text);
+    strbuf_add(&e->body, "}\n\n");
+    strbuf_printf(s,
+                  "    /* %" PRId64
+                  " samples at a time, so that what lives in between is small */\n"
+                  "    {\n"
+                  "        const bool first = r->first;\n"
+                  "        const int64_t sample0 = r->sample0;\n"
+                  "        for (int64_t s = 0; s < nb; s += %" PRId64 ") {\n"
+                  "            r->sample0 = sample0 + s;\n"
+                  "            %s(r, nb - s < %" PRId64 " ? nb - s : %" PRId64 ", s);\n"
+                  "            r->first = false;\n"
+                  "        }\n"
+                  "        r->first = first;\n"
+                  "        r->sample0 = sample0;\n"
+                  "    }\n",
+                  samples, samples, name, samples, samples);
+}
+
 static void print_phase(Emit *e, ProgramKind program, Phase phase)
 {
     Blocks b = blocks_make(e->a, e->p, e->same, program, phase, e->names);
@@ -162,20 +188,16 @@ static void print_phase(Emit *e, ProgramKind program, Phase phase)
         print_class(e, &b, &b.cls.v[c]);
     StrBuf text = strbuf_new(e->a);
     Body uses = {0};
-    for (int i = 0; i < b.run.n;) {
-        const Run *r = &b.run.v[i];
-        if (r->region) {
-            call_region(&text, e, &b, r);
-            uses.nb = true;
-            i++;
-        } else if (r->cls >= 0) {
-            i = call_blocks(e, &text, &b, i);
-            uses.nb = true;
-        } else {
-            for (int k = 0; k < r->n; k++)
-                emit_step(e, &text, &uses, &b, r, k);
-            i++;
+    for (int i = 0, end; i < b.run.n; i = end) {
+        int region = b.run.v[i].region;
+        for (end = i + 1; end < b.run.n && b.run.v[end].region == region;)
+            end++;
+        if (!region) {
+            print_runs(e, &text, &uses, &b, i, end);
+            continue;
         }
+        print_region(e, &text, &b, i, end);
+        uses.nb = true;
     }
     strbuf_printf(&e->body, "static void %s_%s(bmrt *r, int64_t nb)\n{\n", program_name[program],
                   phase_name[phase]);

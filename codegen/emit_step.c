@@ -26,15 +26,10 @@ const char *buffer_label(Emit *e, int buffer)
     return e->label[buffer];
 }
 
-static bool moves(const Printer *p, const Buffer *x)
-{
-    return p->step->region && x->batched && x->region != p->step->region;
-}
-
 static void operand(Printer *p, int arg)
 {
     const Operand *o = &p->step->arg[arg];
-    const Buffer *x = &p->e->p->buffer.v[o->buffer];
+    int64_t moves = operand_moves(p->e->p, p->step, arg);
     int column = p->cls ? p->cls->column_of[p->index][arg] : -1;
     strbuf_add(p->s, "BMRT_AT(r, ");
     if (column >= 0) {
@@ -44,8 +39,8 @@ static void operand(Printer *p, int arg)
         if (o->offset)
             strbuf_printf(p->s, " + %" PRId64, o->offset);
     }
-    if (moves(p, x)) {
-        strbuf_printf(p->s, " + s * %" PRId64, x->sample_bytes);
+    if (moves) {
+        strbuf_printf(p->s, " + s * %" PRId64, moves);
         p->uses->s = true;
     }
     strbuf_char(p->s, ')');
@@ -94,6 +89,14 @@ static void comment_path(Printer *p)
     strbuf_add(p->s, *path || (p->cls && n) ? path : p->e->p->model ? p->e->p->model->name : "");
 }
 
+static const char *units_text(const Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    if (!k->batched)
+        return arena_printf(p->e->a, "%" PRId64, k->units);
+    return k->units == 1 ? "nb" : arena_printf(p->e->a, "nb x %" PRId64, k->units);
+}
+
 static void comment_shape(Printer *p)
 {
     const Kernel *k = p->step->kernel;
@@ -105,10 +108,10 @@ static void comment_shape(Printer *p)
         strbuf_printf(p->s, " [%s%" PRId64 ", %" PRId64 "] @ [%" PRId64 ", %" PRId64 "]",
                       g->m_nb ? nb : "", g->m, g->k, g->k, g->n);
     } else if (k->kind == K_FUSED && k->fused.n_inner) {
-        strbuf_printf(p->s, " [%s%" PRId64 ", %" PRId64 "]", k->batched ? nb : "", k->units,
+        strbuf_printf(p->s, " [%s, %" PRId64 "]", units_text(p),
                       k->fused.extent[k->fused.n_axis - 1]);
     } else {
-        strbuf_printf(p->s, " [%s%" PRId64 "]", k->batched ? nb : "", k->units);
+        strbuf_printf(p->s, " [%s]", units_text(p));
     }
 }
 
