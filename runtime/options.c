@@ -62,7 +62,8 @@ static BmStatus unknown_option(const char *arg, size_t len, bmrt_error *e)
     const option *best = NULL;
     int least = (int)n / 2 + 1;
     for (int i = 0; i < BMRT_COUNT(table); i++) {
-        int d = bmrt_distance(word, table[i].name);
+        bool begins = n >= 2 && strncmp(table[i].name, word, n) == 0;
+        int d = begins ? 0 : bmrt_distance(word, table[i].name);
         if (d < least) {
             least = d;
             best = &table[i];

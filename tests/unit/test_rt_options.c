@@ -48,6 +48,7 @@ static void bad_options(void **state)
         {"--", "unexpected argument '--'", "--help"},
         {"--stepz 3", "unknown option '--stepz'", "did you mean --steps?"},
         {"--tempratur=3", "unknown option '--tempratur'", "did you mean --temperature?"},
+        {"--top 3", "unknown option '--top'", "did you mean --top-k?"},
         {"--zzzzzzzz", "unknown option '--zzzzzzzz'", "--help"},
         {"--steps", "--steps needs a value: --steps N", ""},
         {"--steps x", "--steps takes an integer, got 'x'", ""},
