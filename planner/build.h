@@ -108,6 +108,7 @@ bool place_reshape(const Layout *p, const Type *from, const Type *to, Layout *ou
 Layout place_of_join(const Item *join, int axis, int64_t at, const Type *t);
 Layout place_contiguous(Item *root, const Type *t);
 bool is_contiguous(const Item *i);
+Item *copy_at(Build *b, Item *x, const Type *t, int at, Phase phase);
 
 /* group.c: items into groups, groups into order. */
 void groups_make(Build *b);

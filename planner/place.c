@@ -141,24 +141,27 @@ static void place_own(Item *i)
     i->place = place_of_join(i->join, i->join_axis, i->join_at, &i->type);
 }
 
-/* `x` written out where a kernel needs memory: a copy in storage of its own, right before `before`
- * in the order. */
-static Item *copy_before(Build *b, Item *x, const Item *before)
+/* `x`, broadcast to `t`, written out in storage of its own, as item `at` of the order. */
+Item *copy_at(Build *b, Item *x, const Type *t, int at, Phase phase)
 {
-    Item *c = item_new(b, x->node, OP_DETACH, &x->type, 1);
+    Item *c = item_new(b, x->node, OP_DETACH, t, 1);
     c->cls = IC_FUSE;
     c->in[0] = x;
-    c->phase = before->phase;
-    c->backward = before->backward;
+    c->phase = phase;
     c->place = place_contiguous(c, &c->type);
     /* moved from the end of the list to its turn */
-    b->item.n--;
-    vec_push(b->a, &b->item, c);
-    memmove(b->item.v + before->id + 1, b->item.v + before->id,
-            (size_t)(b->item.n - 1 - before->id) * sizeof *b->item.v);
-    b->item.v[before->id] = c;
-    for (int k = c->id < before->id ? c->id : before->id; k < b->item.n; k++)
+    memmove(b->item.v + at + 1, b->item.v + at, (size_t)(b->item.n - 1 - at) * sizeof *b->item.v);
+    b->item.v[at] = c;
+    for (int k = at; k < b->item.n; k++)
         b->item.v[k]->id = k;
+    return c;
+}
+
+/* Where a kernel needs memory: a copy right before it. */
+static Item *copy_before(Build *b, Item *x, const Type *t, const Item *before)
+{
+    Item *c = copy_at(b, x, t, before->id, before->phase);
+    c->backward = before->backward;
     return c;
 }
 
@@ -186,12 +189,57 @@ static bool is_matrix(const Item *x)
     return true;
 }
 
+/* A sum over rows folds samples, leading axes and rows into one run of rows, columns contiguous. */
+static bool is_tall(const Item *x)
+{
+    const Type *t = &x->type;
+    const int64_t *s = x->place.stride;
+    int64_t cols = t->dim[t->ndim - 1], run = 0;
+    if (cols != 1 && s[t->ndim - 1] != 1)
+        return false;
+    for (int k = t->ndim - 2; k >= 0; k--) {
+        if (t->dim[k] == 1)
+            continue;
+        if (s[k] < cols || (run && s[k] != run))
+            return false;
+        run = s[k] * t->dim[k];
+    }
+    return !t->batched || (x->place.batch >= cols && (!run || x->place.batch == run));
+}
+
 static int kept_axes(const Item *batch_sum)
 {
     int n = 0;
     for (int k = 0; k < batch_sum->type.ndim; k++)
         n += batch_sum->type.dim[k] > 1;
     return n;
+}
+
+/* A product's operand with the leading axes it must have: all of the result's where it has some of
+ * them, for matrices are one stride apart. */
+static Type with_lead(const Item *user, const Item *x)
+{
+    Type t = x->type;
+    const Type *z = &user->type;
+    bool all = true, none = true;
+    for (int k = 0; k < z->ndim - 2; k++) {
+        int own = k - (z->ndim - t.ndim);
+        int64_t n = own < 0 ? 1 : t.dim[own];
+        all = all && n == z->dim[k];
+        none = none && n == 1;
+    }
+    if (user->op != OP_MATMUL || all || none)
+        return t;
+    for (int k = 0; k < z->ndim; k++)
+        t.dim[k] = k < z->ndim - 2 ? z->dim[k] : x->type.dim[k - (z->ndim - x->type.ndim)];
+    t.ndim = z->ndim;
+    return t;
+}
+
+static bool widens(const Item *user, const Item *x)
+{
+    Type t = with_lead(user, x);
+    return !type_same(&t, &x->type);
 }
 
 /* Operands a kernel can only read from plain memory, or with few strides. */
@@ -201,8 +249,9 @@ static bool needs_copy(const Item *user, int k)
     bool virtual_x = x->place.root->cls == IC_VIRTUAL;
     switch (user->op) {
     case OP_MATMUL:
+        return virtual_x || !is_matrix(x) || widens(user, x);
     case OP_MATMUL_ACC:
-        return virtual_x || !is_matrix(x);
+        return virtual_x || !is_tall(x);
     case OP_ATTENTION:
     case OP_ATTENTION_GRAD:
     case OP_CUMSUM:
@@ -226,9 +275,11 @@ static void copy_operands(Build *b, Item *i)
     for (int k = 0; k < i->n_in; k++) {
         if (i->cls == IC_JOIN || i->cls == IC_PART || !needs_copy(i, k))
             continue;
-        Item *x = i->in[k], *c = copy_before(b, x, i);
+        Item *x = i->in[k];
+        Type t = with_lead(i, x);
+        Item *c = copy_before(b, x, &t, i);
         for (int j = k; j < i->n_in; j++)
-            if (i->in[j] == x)
+            if (i->in[j] == x) /* a product of x with itself has no leading axes to widen */
                 i->in[j] = c;
     }
 }

@@ -9,8 +9,31 @@
 
 static void want(Build *b, const Node *n)
 {
-    if (n && n->op != OP_CONST)
+    if (n)
         b->result[b->n_result++] = item_of(b, n);
+}
+
+/* A total of weights; a number goes into the term's coefficient instead. */
+static void want_total(Build *b, const Node *n)
+{
+    if (n && n->op != OP_CONST)
+        want(b, n);
+}
+
+/* The host reads memory: a result that is computed where it is used (a constant, a view of one) is
+ * written out, at the end of its phase. */
+static void write_virtual_results(Build *b)
+{
+    for (int k = 0; k < b->n_result; k++) {
+        Item *x = item_of(b, b->result[k]->node);
+        if (x->place.root->cls == IC_VIRTUAL) {
+            int at = 0;
+            while (at < b->item.n && b->item.v[at]->phase <= x->phase)
+                at++;
+            x = b->of_node[x->node->id] = copy_at(b, x, &x->type, at, x->phase);
+        }
+        b->result[k] = x;
+    }
 }
 
 /* ---- which values are read from memory ---- */
@@ -118,12 +141,12 @@ static void want_results(Build *b)
     }
     for (int k = 0; k < g->term.n && b->kind == PROGRAM_EVAL; k++) {
         want(b, g->term.v[k].num);
-        want(b, g->term.v[k].den);
+        want_total(b, g->term.v[k].den);
     }
     for (int k = 0; k < g->report.n; k++) {
         const Report *r = &g->report.v[k];
         want(b, r->num ? r->num : r->value);
-        want(b, r->den);
+        want_total(b, r->den);
     }
 }
 
@@ -160,8 +183,9 @@ static void program_plan(Build *b)
     items_make(b);
     recompute_cheap(b);
     places_assign(b);
-    groups_make(b);
     want_results(b);
+    write_virtual_results(b);
+    groups_make(b);
     mark_all_stored(b);
     mark_last_uses(b);
     for (int k = 0; k < b->order.n; k++)
