@@ -88,7 +88,8 @@ done
 wait $trainer
 
 say "what it writes after \"The \""
-"$work/run/trainer" --init "$work/gpt.safetensors" --data "$text" --sample 400 --prompt "The "
+"$work/run/trainer" --init "$work/gpt.safetensors" --data "$text" --steps 0 --sample 400 --prompt "The " \
+    --metrics "$work/sample.jsonl"
 
 # ---- what was promised and what came of it
 
