@@ -21,7 +21,7 @@ static void page_json(Page *p)
     json_decref(o);
 }
 
-int inspect(Arena *a, const InspectOptions *o, Diag *d)
+void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o)
 {
     static void (*const page[N_INSPECT_PAGES])(Page *) = {
         [INSPECT_SUMMARY] = page_summary, [INSPECT_PARAMS] = page_params,
@@ -30,17 +30,24 @@ int inspect(Arena *a, const InspectOptions *o, Diag *d)
     };
     if ((unsigned)o->page >= N_INSPECT_PAGES)
         BUG("page %d", (int)o->page);
-    const PlanFile *f = plan_read(a, o->path, d);
-    if (!f)
-        return EXIT_MODEL;
-    Page p = {.a = a,
+    Page p = {.a = s->arena,
               .f = f,
-              .s = strbuf_new(a),
+              .s = strbuf_new(s->arena),
               .color = o->color && o->page != INSPECT_JSON && o->page != INSPECT_DOT,
               .unicode = o->unicode,
               .width = o->width > 0 ? o->width : 100};
     page[o->page](&p);
-    if (fwrite(p.s.text, 1, p.s.n, o->out) != p.s.n || fflush(o->out) != 0) {
+    strbuf_addn(s, p.s.text, p.s.n);
+}
+
+int inspect(Arena *a, const InspectOptions *o, Diag *d)
+{
+    const PlanFile *f = plan_read(a, o->path, d);
+    if (!f)
+        return EXIT_MODEL;
+    StrBuf s = strbuf_new(a);
+    inspect_text(&s, f, o);
+    if (fwrite(s.text, 1, s.n, o->out) != s.n || fflush(o->out) != 0) {
         diag_error(d, NO_SPAN, "cannot write the page: %s", strerror(errno));
         return EXIT_MACHINE;
     }

@@ -6,7 +6,7 @@
 #ifndef BM_INSPECT_H
 #define BM_INSPECT_H
 
-#include "frontend/base/diag.h"
+#include "planner/plan_read.h"
 
 #include <stdio.h>
 
@@ -28,6 +28,9 @@ typedef struct InspectOptions {
     int width;    /* columns of bars and charts go by it; 0: 100 */
     FILE *out;
 } InspectOptions;
+
+/* The page as text; of the options `path` and `out` are not asked. */
+void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o);
 
 /* The exit code; what is wrong with the file is reported. */
 int inspect(Arena *a, const InspectOptions *o, Diag *d);
