@@ -5,6 +5,7 @@ parameters under the names of the .bm file and a function of it, so that weights
 they are. Also what a training run needs beside the model: safetensors, the text's samples, the
 schedule and the optimizer of the two samples.
 """
+import functools
 import json
 import math
 import struct
@@ -52,6 +53,7 @@ def count_blocks(p, prefix):
     return 1 + max(int(name[len(prefix):].split(".")[0]) for name in p if name.startswith(prefix))
 
 
+@functools.lru_cache(maxsize=None)
 def causal_mask(ctx):
     """True where a query may not look."""
     return torch.ones(ctx, ctx, dtype=torch.bool).triu(1)
