@@ -281,7 +281,7 @@ static void print_stmts(Printer *p, const StmtList *l)
 
 static void print_members(Printer *p, const MemberList *l);
 
-static void print_input(Printer *p, const Input *in)
+static void print_input(Printer *p, const AstInput *in)
 {
     strbuf_add(p->out, in->name.text);
     if (in->has_type) {
@@ -428,7 +428,7 @@ static void print_block(Printer *p, const Item *it)
     node(p, it->at, it->kind == ITEM_BLOCK ? "block" : "model");
     strbuf_printf(p->out, " %s(", it->block.name.text);
     for (int i = 0; i < it->block.params.n; i++) {
-        const Param *x = &it->block.params.v[i];
+        const AstParam *x = &it->block.params.v[i];
         strbuf_printf(p->out, "%s%s", i ? ", " : "", x->name.text);
         if (x->fallback)
             with_expr(p, " = ", x->fallback);

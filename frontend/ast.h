@@ -211,15 +211,15 @@ struct Stmt {
 
 /* ---- members of a block or model ---- */
 
-typedef struct Input { /* of forward: x, x: int[T], x = none */
+typedef struct AstInput { /* of forward: x, x: int[T], x = none */
     Span at;
     Name name;
     bool has_type;
     Name dtype;     /* has_type; text NULL: float */
     Shape shape;    /* has_type; no dims: a scalar */
     Expr *fallback; /* NULL when there is none */
-} Input;
-typedef VEC(Input) InputList;
+} AstInput;
+typedef VEC(AstInput) AstInputList;
 
 typedef enum MemberKind {
     MEMBER_CHILD,   /* child: name: value */
@@ -256,7 +256,7 @@ struct Member {
         } branch;
         struct {
             Span head; /* `forward(inputs)` without its body */
-            InputList inputs;
+            AstInputList inputs;
             StmtList body;
         } forward;
     };
@@ -264,12 +264,12 @@ struct Member {
 
 /* ---- items of a file ---- */
 
-typedef struct Param { /* of a block: name, name = fallback */
+typedef struct AstParam { /* of a block: name, name = fallback */
     Span at;
     Name name;
     Expr *fallback; /* NULL when there is none */
-} Param;
-typedef VEC(Param) ParamList;
+} AstParam;
+typedef VEC(AstParam) AstParamList;
 
 typedef struct Setting { /* key = value, key pattern = value */
     Span at;
@@ -309,7 +309,7 @@ struct Item {
         Let let;
         struct {
             Name name;
-            ParamList params;
+            AstParamList params;
             MemberList members;
         } block;
         SettingList settings;

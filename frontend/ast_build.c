@@ -336,11 +336,11 @@ Member *member_if(Parser *p, Span at, Expr *test, MemberList yes, MemberList no)
     return m;
 }
 
-Member *member_forward(Parser *p, Span at, Span head, InputList inputs, StmtList body)
+Member *member_forward(Parser *p, Span at, Span head, AstInputList inputs, StmtList body)
 {
     int below = stmts_depth(body);
     for (int i = 0; i < inputs.n; i++) {
-        const Input *in = &inputs.v[i];
+        const AstInput *in = &inputs.v[i];
         below = deeper(below, expr_depth(in->fallback));
         for (int k = 0; k < in->shape.dims.n; k++)
             below = deeper(below, expr_depth(in->shape.dims.v[k].size));
@@ -379,7 +379,7 @@ Item *item_let(Parser *p, Span at, Let let)
     return it;
 }
 
-Item *item_block(Parser *p, Span at, Span head, ItemKind kind, Name name, ParamList params,
+Item *item_block(Parser *p, Span at, Span head, ItemKind kind, Name name, AstParamList params,
                  MemberList members)
 {
     Item *it = item_new(p, at, head, kind);

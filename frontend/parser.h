@@ -55,11 +55,11 @@ Member *member_tensor(Parser *p, Span at, MemberKind kind, Name name, Shape shap
 Member *member_let(Parser *p, Span at, Let let);
 Member *member_assert(Parser *p, Span at, Assert a);
 Member *member_if(Parser *p, Span at, Expr *test, MemberList yes, MemberList no);
-Member *member_forward(Parser *p, Span at, Span head, InputList inputs, StmtList body);
+Member *member_forward(Parser *p, Span at, Span head, AstInputList inputs, StmtList body);
 
 Item *item_use(Parser *p, Span at, const char *path, Span path_at, ArgList args);
 Item *item_let(Parser *p, Span at, Let let);
-Item *item_block(Parser *p, Span at, Span head, ItemKind kind, Name name, ParamList params,
+Item *item_block(Parser *p, Span at, Span head, ItemKind kind, Name name, AstParamList params,
                  MemberList members);
 Item *item_settings(Parser *p, Span at, Span head, ItemKind kind, SettingList settings);
 Item *item_names(Parser *p, Span at, Span head, RenameList renames);

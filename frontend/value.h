@@ -3,18 +3,9 @@
 #ifndef BM_VALUE_H
 #define BM_VALUE_H
 
-/* The tree and the model both have a Param and an Input. */
-#define Param     AstParam
-#define ParamList AstParamList
-#define Input     AstInput
-#define InputList AstInputList
 #include "frontend/ast.h"
-#include "frontend/parse.h"
-#undef Param
-#undef ParamList
-#undef Input
-#undef InputList
 #include "frontend/lower.h"
+#include "frontend/parse.h"
 
 typedef struct Value Value;
 typedef struct Block Block;       /* lower_ctx.h */

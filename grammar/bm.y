@@ -76,12 +76,12 @@ static void yyerror(const Span *at, Parser *p, void *lexer, const char *message)
 
 %type <Item *> item
 %type <Let> let
-%type <ParamList> block_head params
-%type <Param> param
+%type <AstParamList> block_head params
+%type <AstParam> param
 %type <MemberList> members members_body
 %type <Member *> member
-%type <InputList> forward_head inputs
-%type <Input> input type
+%type <AstInputList> forward_head inputs
+%type <AstInput> input type
 %type <Shape> shape dims
 %type <Dim> dim
 %type <StmtList> stmts stmts_body
@@ -137,7 +137,7 @@ item:
 | BLOCK NAME block_head members_body
     { $$ = item_block(p, @$, span_join(@1, @3), ITEM_BLOCK, $2, $3, $4); }
 | MODEL NAME no_head members_body
-    { $$ = item_block(p, @$, span_join(@1, @2), ITEM_MODEL, $2, (ParamList){0}, $4); }
+    { $$ = item_block(p, @$, span_join(@1, @2), ITEM_MODEL, $2, (AstParamList){0}, $4); }
 | TRAIN no_head settings_body           { $$ = item_settings(p, @$, @1, ITEM_TRAIN, $3); }
 | PLAN no_head settings_body            { $$ = item_settings(p, @$, @1, ITEM_PLAN, $3); }
 | NAMES no_head renames_body            { $$ = item_names(p, @$, @1, $3); }
@@ -154,19 +154,19 @@ item:
 let: LET NAME '=' expr                      { $$ = (Let){$2, $expr}; } ;
 
 block_head:
-  %empty                                    { $$ = (ParamList){0}; }
-| '(' ')'                                   { $$ = (ParamList){0}; }
+  %empty                                    { $$ = (AstParamList){0}; }
+| '(' ')'                                   { $$ = (AstParamList){0}; }
 | '(' params ')'                            { $$ = $2; }
 | '(' params ',' ')'                        { $$ = $2; }
-| error                                     { $$ = (ParamList){0}; }
+| error                                     { $$ = (AstParamList){0}; }
 ;
 params:
   param                                     { ONE($$, $1); }
 | params ',' param                          { MORE($$, $1, $3); }
 ;
 param:
-  name                                      { $$ = (Param){@$, $1, NULL}; }
-| name '=' expr                             { $$ = (Param){@$, $1, $3}; }
+  name                                      { $$ = (AstParam){@$, $1, NULL}; }
+| name '=' expr                             { $$ = (AstParam){@$, $1, $3}; }
 ;
 
 /* ---- members ---- */
@@ -202,24 +202,24 @@ test: /* of `if`, before its `{` */
 ;
 
 forward_head:
-  '(' ')'                                   { $$ = (InputList){0}; }
+  '(' ')'                                   { $$ = (AstInputList){0}; }
 | '(' inputs ')'                            { $$ = $2; }
 | '(' inputs ',' ')'                        { $$ = $2; }
-| error                                     { $$ = (InputList){0}; }
+| error                                     { $$ = (AstInputList){0}; }
 ;
 inputs:
   input                                     { ONE($$, $1); }
 | inputs ',' input                          { MORE($$, $1, $3); }
 ;
 input:
-  name                                      { $$ = (Input){.at = @$, .name = $1}; }
-| name '=' expr                             { $$ = (Input){.at = @$, .name = $1, .fallback = $3}; }
+  name                                      { $$ = (AstInput){.at = @$, .name = $1}; }
+| name '=' expr                             { $$ = (AstInput){.at = @$, .name = $1, .fallback = $3}; }
 | name ':' type                             { $$ = $3; $$.at = @$; $$.name = $1; }
 ;
 type:
-  shape                                     { $$ = (Input){.has_type = true, .shape = $1}; }
-| NAME                                      { $$ = (Input){.has_type = true, .dtype = $1}; $$.shape.at = @$; }
-| NAME shape                                { $$ = (Input){.has_type = true, .dtype = $1, .shape = $2}; }
+  shape                                     { $$ = (AstInput){.has_type = true, .shape = $1}; }
+| NAME                                      { $$ = (AstInput){.has_type = true, .dtype = $1}; $$.shape.at = @$; }
+| NAME shape                                { $$ = (AstInput){.has_type = true, .dtype = $1, .shape = $2}; }
 ;
 shape:
   '[' ']'                                   { $$ = (Shape){.at = @$}; }
