@@ -225,8 +225,12 @@ static int plan(Job *j)
         const char *why = folder_make(j->arena, j->dir);
         code = why ? cannot(why) : write_in(j, "plan.json", &j->json);
     }
+    /* through the file's reader: what is shown is what plan.json says */
+    PlanFile *f = plan_read_text(j->arena, "plan.json", j->json.text, j->json.n, j->diag);
+    if (!f)
+        BUG("plan.json cannot be read back (above)");
     StrBuf s = strbuf_new(j->arena);
-    plan_print(&s, j->plan);
+    inspect_summary(&s, f);
     fputs(s.text, stdout);
     return code;
 }

@@ -69,17 +69,30 @@ static bool locale_is_utf8(void)
            (strstr(s, "UTF-8") || strstr(s, "utf8") || strstr(s, "UTF8") || strstr(s, "utf-8"));
 }
 
-int inspect_main(Arena *a, const char *path, int page, Diag *d)
+/* How pages look where standard output goes. */
+static InspectOptions looks(void)
 {
     const char *term = setting("TERM"), *columns = setting("COLUMNS");
     bool terminal = isatty(1) == 1;
     long width = columns ? strtol(columns, NULL, 10) : 0;
-    InspectOptions o = {.path = path,
-                        .page = (InspectPage)page,
-                        .color =
-                            terminal && !setting("NO_COLOR") && term && strcmp(term, "dumb") != 0,
-                        .unicode = locale_is_utf8(),
-                        .width = terminal && width >= 60 && width <= 300 ? (int)width : 0,
-                        .out = stdout};
+    return (InspectOptions){
+        .color = terminal && !setting("NO_COLOR") && term && strcmp(term, "dumb") != 0,
+        .unicode = locale_is_utf8(),
+        .width = terminal && width >= 60 && width <= 300 ? (int)width : 0,
+        .out = stdout,
+    };
+}
+
+int inspect_main(Arena *a, const char *path, int page, Diag *d)
+{
+    InspectOptions o = looks();
+    o.path = path;
+    o.page = (InspectPage)page;
     return inspect(a, &o, d);
+}
+
+void inspect_summary(StrBuf *s, const PlanFile *f)
+{
+    InspectOptions o = looks();
+    inspect_text(s, f, &o);
 }

@@ -39,4 +39,7 @@ int inspect(Arena *a, const InspectOptions *o, Diag *d);
  * the locale is UTF-8. */
 int inspect_main(Arena *a, const char *path, int page, Diag *d);
 
+/* The first page of a plan in memory, looking as inspect_main() would print it: `bmc plan`. */
+void inspect_summary(StrBuf *s, const PlanFile *f);
+
 #endif
