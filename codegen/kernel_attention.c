@@ -100,6 +100,7 @@ static void put_shape(Fill *f, const Kernel *k, const Shape *s)
     put_number(f, "DV", s->dv);
     put_number(f, "BQ", s->bq);
     put_number(f, "BK", s->bk);
+    put_number(f, "CAUSAL", s->causal);
     put(f, "SCALE", real_text(f->a, k->tpl.attr.attention.scale));
 }
 
@@ -131,49 +132,31 @@ static const char *extra_at(Fill *f, const Kernel *k, const Shape *s, bool bias)
 {
     const View *v = &k->tpl.view[s->extra + (bias && s->mask)];
     return arena_printf(f->a,
-                        "%s[(q0 + i) * INT64_C(%" PRId64 ") + (k0 + j) * INT64_C(%" PRId64 ")]",
+                        "%s[(q0 + (i < nq ? i : 0)) * INT64_C(%" PRId64
+                        ") + (k0 + j) * INT64_C(%" PRId64 ")]",
                         bias ? "bias" : "mask", v->stride[1], v->stride[2]);
 }
 
-/* Adds the bias and sets what may not be seen to -inf; tiles all of which is seen are left out. */
+/* Of a score x: the bias is added, and what may not be seen is -inf. */
 static const char *mask_text(Fill *f, const Kernel *k, const Shape *s, int depth)
 {
-    StrBuf b = strbuf_new(f->a), see = strbuf_new(f->a), edge = strbuf_new(f->a);
+    StrBuf b = strbuf_new(f->a), see = strbuf_new(f->a);
     if (s->bias) {
         indent(&b, depth);
-        strbuf_add(&b, "for (int j = 0; j < nk; j++)\n");
-        indent(&b, depth + 1);
-        strbuf_add(&b, "for (int i = 0; i < nq; i++)\n");
-        indent(&b, depth + 2);
-        strbuf_printf(&b, "s[j * BQ + i] += %s;\n", extra_at(f, k, s, true));
+        strbuf_printf(&b, "x += %s;\n", extra_at(f, k, s, true));
     }
-    if (s->causal) {
+    if (s->causal)
         strbuf_add(&see, "k0 + j <= q0 + i");
-        strbuf_add(&edge, "k0 + nk - 1 > q0");
-    }
-    if (s->window) {
+    if (s->window)
         strbuf_printf(&see, "%sk0 + j > q0 + i - %" PRId64, see.n ? " && " : "", s->window);
-        strbuf_printf(&edge, "%sk0 <= q0 + BQ - 1 - %" PRId64, edge.n ? " || " : "", s->window);
-    }
+    if (s->mask)
+        strbuf_printf(&see, "%s%s", see.n ? " && " : "", extra_at(f, k, s, false));
     if (see.n) {
         indent(&b, depth);
-        strbuf_printf(&b, "if (%s)\n", edge.text);
-        indent(&b, depth + 1);
-        strbuf_add(&b, "for (int j = 0; j < nk; j++)\n");
-        indent(&b, depth + 2);
-        strbuf_add(&b, "for (int i = 0; i < BQ; i++)\n");
-        indent(&b, depth + 3);
-        strbuf_printf(&b, "s[j * BQ + i] = %s ? s[j * BQ + i] : R(-INFINITY);\n", see.text);
+        strbuf_printf(&b, "x = %s ? x : R(-INFINITY);\n", see.text);
     }
-    if (s->mask) {
-        indent(&b, depth);
-        strbuf_add(&b, "for (int j = 0; j < nk; j++)\n");
-        indent(&b, depth + 1);
-        strbuf_add(&b, "for (int i = 0; i < nq; i++)\n");
-        indent(&b, depth + 2);
-        strbuf_printf(&b, "s[j * BQ + i] = %s ? s[j * BQ + i] : R(-INFINITY);\n",
-                      extra_at(f, k, s, false));
-    }
+    if (b.n)
+        b.text[b.n - 1] = 0; /* the template has the newline */
     return b.text ? b.text : "";
 }
 
@@ -192,16 +175,17 @@ static void put_dropout(Fill *f, const Kernel *k, const Shape *s)
 }
 
 /* 0, or 1 / (1 - rate): the same draw in both directions. */
-static const char *keep_text(void)
+static const char *keep_text(Fill *f, int depth)
 {
-    return "bm_uniform(key,\n"
-           "                                         (uint32_t)((head * INT64_C(1) * TQ + q0 + "
-           "i) "
-           "* TK + k0 + j),\n"
-           "                                         draw->sample0 + sample, draw->step) < "
-           "rate\n"
-           "                                  ? 0\n"
-           "                                  : kept";
+    StrBuf b = strbuf_new(f->a);
+    indent(&b, depth);
+    strbuf_add(&b, "const int64_t element = (head * INT64_C(1) * TQ + q0 + i) * TK + k0 + j;\n");
+    indent(&b, depth);
+    strbuf_add(&b, "const real draws = bm_uniform(key, (uint32_t)element, "
+                   "draw->sample0 + sample, draw->step);\n");
+    indent(&b, depth);
+    strbuf_add(&b, "const real keep = draws < rate ? 0 : kept;");
+    return b.text;
 }
 
 /* The keys that some query of a block sees: from a whole tile on, to the last. */
@@ -221,37 +205,11 @@ static void forward_c(StrBuf *out, const Kernel *k, Fill *f, const Shape *s)
     put_matrix(f, "o", "O", k, o, s->dv);
     put_lse(f, k, o + 1);
     put(f, "EXTRA", extra_text(f, k, s, 2));
-    put(f, "MASK", mask_text(f, k, s, 3));
+    put(f, "MASK", mask_text(f, k, s, 5));
     put_range(f, s);
-    put(f, "DROP",
-        s->dropout ? arena_printf(f->a,
-                                  "            for (int j = 0; j < nk; j++)\n"
-                                  "                for (int i = 0; i < BQ; i++)\n"
-                                  "                    s[j * BQ + i] *= %s;\n",
-                                  keep_text())
-                   : "");
+    put(f, "KEEP", s->dropout ? keep_text(f, 5) : "");
+    put(f, "DROP", s->dropout ? " * keep" : "");
     fill_template(out, bm_text_attention_inc, f->pair);
-}
-
-static const char *probability_text(Fill *f, const Shape *s)
-{
-    StrBuf b = strbuf_new(f->a);
-    strbuf_add(&b, "                for (int j = 0; j < nk; j++)\n"
-                   "                    for (int i = 0; i < BQ; i++) {\n"
-                   "                        const real p = bm_exp(s[j * BQ + i] - lse[i]);\n");
-    if (s->dropout)
-        strbuf_printf(&b,
-                      "                        const real keep = %s;\n"
-                      "                        ds[j * BQ + i] = p * (ds[j * BQ + i] * keep - "
-                      "delta[i]);\n"
-                      "                        s[j * BQ + i] = p * keep;\n",
-                      keep_text());
-    else
-        strbuf_add(&b, "                        ds[j * BQ + i] = p * (ds[j * BQ + i] - "
-                       "delta[i]);\n"
-                       "                        s[j * BQ + i] = p;\n");
-    strbuf_add(&b, "                    }\n");
-    return b.text;
 }
 
 static void put_dbias(Fill *f, const Kernel *k, const Shape *s, int arg)
@@ -275,15 +233,15 @@ static void put_dbias(Fill *f, const Kernel *k, const Shape *s, int arg)
                      "                    db[h * INT64_C(%" PRId64 ") + i * INT64_C(%" PRId64
                      ") + j * INT64_C(%" PRId64 ")] = 0;\n",
                      at, v->stride[0], v->stride[1], v->stride[2]));
-    put(f, "BIAS",
-        arena_printf(f->a,
-                     "                for (int j = 0; j < nk; j++)\n"
-                     "                    for (int i = 0; i < nq; i++)\n"
-                     "                        db[head * INT64_C(%" PRId64
-                     ") + (q0 + i) * INT64_C(%" PRId64 ") +\n"
-                     "                           (k0 + j) * INT64_C(%" PRId64
-                     ")] = ds[j * BQ + i];\n",
-                     v->stride[0], v->stride[1], v->stride[2]));
+    StrBuf b = strbuf_new(f->a);
+    indent(&b, 6);
+    strbuf_add(&b, "if (i < nq)\n");
+    indent(&b, 7);
+    strbuf_printf(&b,
+                  "db[head * INT64_C(%" PRId64 ") + (q0 + i) * INT64_C(%" PRId64
+                  ") + (k0 + j) * INT64_C(%" PRId64 ")] = g;",
+                  v->stride[0], v->stride[1], v->stride[2]);
+    put(f, "BIAS", b.text);
 }
 
 static void gradient_c(StrBuf *out, const Kernel *k, Fill *f, const Shape *s)
@@ -296,9 +254,10 @@ static void gradient_c(StrBuf *out, const Kernel *k, Fill *f, const Shape *s)
     put_matrix(f, "dk", "DK", k, dq + 1, s->d);
     put_matrix(f, "dv", "DV", k, dq + 2, s->dv);
     put(f, "EXTRA", extra_text(f, k, s, 3));
-    put(f, "MASK", mask_text(f, k, s, 4));
+    put(f, "MASK", mask_text(f, k, s, 6));
     put_range(f, s);
-    put(f, "PROB", probability_text(f, s));
+    put(f, "KEEP", s->dropout ? keep_text(f, 6) : "");
+    put(f, "DROP", s->dropout ? " * keep" : "");
     put_dbias(f, k, s, dq + 3);
     fill_template(out, bm_text_attention_grad_inc, f->pair);
 }

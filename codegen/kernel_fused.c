@@ -386,8 +386,10 @@ static void print_reduce(Printer *p, int i)
         line(p, "lane_%d[%s] += %s;", i, l, x);
         break;
     case OP_MAX_OF:
-        line(p, "lane_%d[%s] = lane_%d[%s] < %s%s ? %s : lane_%d[%s];", i, l, i, l, x,
-             ints ? "" : arena_printf(arena_of(p), " || %s != %s", x, x), x, i, l);
+        if (ints)
+            line(p, "lane_%d[%s] = lane_%d[%s] < %s ? %s : lane_%d[%s];", i, l, i, l, x, x, i, l);
+        else
+            line(p, "lane_%d[%s] = bm_max(lane_%d[%s], %s);", i, l, i, l, x);
         break;
     case OP_ARGMAX:
         line(p, "const int32_t better_%d = %s > lane_%d[%s]%s;", i, x, i, l,

@@ -36,10 +36,8 @@ BM_FN real bm_fold_sum(const real *lane, int n)
 BM_FN real bm_fold_max(real *lane, int n)
 {
     for (int w = n / 2; w > 0; w /= 2)
-        for (int i = 0; i < w; i++) {
-            real a = lane[i], b = lane[i + w];
-            lane[i] = a < b || b != b ? b : a;
-        }
+        for (int i = 0; i < w; i++)
+            lane[i] = bm_max(lane[i], lane[i + w]);
     return lane[0] + R(0);
 }
 

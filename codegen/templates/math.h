@@ -334,6 +334,12 @@ BM_FN real bm_fma(real a, real b, real c)
 }
 #endif
 
+/* The greater; NaN if either is. Without a branch, so that loops of it become vector code. */
+BM_FN real bm_max(real a, real b)
+{
+    return (a < b) | (b != b) ? b : a;
+}
+
 BM_FN real bm_sigmoid(real x)
 {
     return R(1.0) / (R(1.0) + bm_exp(-x));
