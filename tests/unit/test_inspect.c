@@ -1,7 +1,7 @@
 /* The pages of `bmc inspect`: their facts are the plan's, alike rows are one, nothing escapes. */
 #include "planner/inspect.h"
 #include "planner/inspect_page.h"
-#include "tests/unit/plan_fixture.h"
+#include "tests/unit/plan_random.h"
 
 #include <setjmp.h>
 
