@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "runtime/pool.h"
 
+#include "runtime/signals.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -148,6 +150,7 @@ static void *worker_main(void *arg)
     worker *w = arg;
     bmrt_pool *p = w->pool;
     uint64_t last = 0;
+    bmrt_signals_elsewhere();
     if (p->start)
         p->start();
     for (;;) {

@@ -8,8 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { STACK = 1 << 16 };
+
 static volatile sig_atomic_t caught;
 static _Atomic(const char *) half_written;
+/* Products made by oneDNN run with the stack pointer inside a block of the heap: a handler's frame
+ * there would overwrite what lies below it. So the main thread has a stack for handlers, and the
+ * other threads take no signals. */
+static char stack[STACK];
 
 static void on_signal(int number)
 {
@@ -25,15 +31,26 @@ static void on_signal(int number)
 void bmrt_signals_catch(void)
 {
     struct sigaction a;
+    stack_t own = {.ss_sp = stack, .ss_size = sizeof stack};
+    (void)sigaltstack(&own, NULL); /* fails only for a size too small */
     memset(&a, 0, sizeof a);
     a.sa_handler = on_signal;
     sigemptyset(&a.sa_mask);
-    a.sa_flags = SA_RESTART;
+    a.sa_flags = SA_RESTART | SA_ONSTACK;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
     /* A file beyond the size limit is then an error of write, reported like a full disk. */
     a.sa_handler = SIG_IGN;
     sigaction(SIGXFSZ, &a, NULL);
+}
+
+void bmrt_signals_elsewhere(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 int bmrt_signals_caught(void)

@@ -3,8 +3,9 @@
 #ifndef BMRT_SIGNALS_H
 #define BMRT_SIGNALS_H
 
-void bmrt_signals_catch(void);
-int bmrt_signals_caught(void); /* the signal's number, or 0 */
+void bmrt_signals_catch(void);     /* on the main thread */
+void bmrt_signals_elsewhere(void); /* every other thread: takes none of them */
+int bmrt_signals_caught(void);     /* the signal's number, or 0 */
 
 /* A file to remove when the second signal comes (NULL: none); the text must stay. */
 void bmrt_signals_half_written(const char *path);
