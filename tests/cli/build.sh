@@ -37,11 +37,12 @@ says err "no-such-compiler"
 must "no trainer" [ ! -e nocc/trainer ]
 expect 4 "$BMC" compile tiny.bm --emit=plan=/dev/full
 says err "/dev/full"
-(
+message=$(
     trap '' XFSZ
     ulimit -f 0
-    exec "$BMC" compile tiny.bm -o full 2>&1 >/dev/null | head -n 3
-) >message
+    exec "$BMC" compile tiny.bm -o full 2>&1 >/dev/null
+)
+printf '%s\n' "$message" >message
 says message "cannot write"
 must "nothing of it is left" [ -z "$(find full -type f 2>/dev/null)" ]
 
