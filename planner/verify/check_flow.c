@@ -158,6 +158,16 @@ static void check_result(Table *t, const TableResult *r, const Seen *seen)
                r->name, the_step(t, b->writer), the_buffer(t, r->buffer));
 }
 
+static void check_trained(Table *t, const Seen *seen)
+{
+    const TableProgram *p = &t->program[PROGRAM_TRAIN];
+    if (!p->present || p->hi[PHASE_UPDATE] < p->lo[PHASE_UPDATE])
+        return; /* nothing is trained */
+    for (int i = 0; i < t->n_buffer; i++)
+        if (t->buffer[i].trained && seen[i].update < 0)
+            broken(t, CHECK_V09, "no step of the update writes %s", the_buffer(t, i));
+}
+
 void check_flow(Table *t)
 {
     Seen *seen = arena_array(t->a, Seen, t->n_buffer);
@@ -167,6 +177,7 @@ void check_flow(Table *t)
         check_race(t, i, seen);
         walk_step(t, i, seen);
     }
+    check_trained(t, seen);
     for (int i = 0; i < t->n_result; i++)
         check_result(t, &t->result[i], seen);
 }

@@ -118,6 +118,15 @@ static bool fill_steps(Table *t, const Plan *p)
     return true;
 }
 
+static bool is_trained(const Plan *p, const Buffer *b)
+{
+    const Model *m = p->model;
+    if (b->role == ROLE_STATE)
+        return true;
+    return b->role == ROLE_PARAM && b->leaf >= 0 && b->leaf < m->param.n &&
+           !m->param.v[b->leaf].buffer && !m->param.v[b->leaf].frozen;
+}
+
 static bool fill_buffers(Table *t, const Plan *p)
 {
     t->n_buffer = p->buffer.n;
@@ -142,6 +151,7 @@ static bool fill_buffers(Table *t, const Plan *p)
                                      .last = b->last,
                                      .persistent = b->persistent,
                                      .batched = b->batched};
+        t->buffer[i].trained = is_trained(p, b);
     }
     return true;
 }
@@ -266,6 +276,12 @@ static void fill_file_buffers(Table *t, const PlanFile *f)
                                      .persistent = b->persistent,
                                      .batched = b->batched};
     }
+    for (int i = 0; i < f->n_param; i++)
+        if (f->param[i].optimizer >= 0 && f->param[i].id >= 0)
+            t->buffer[f->param[i].id].trained = true;
+    for (int i = 0; i < f->n_state; i++)
+        if (f->state[i].id >= 0)
+            t->buffer[f->state[i].id].trained = true;
 }
 
 static void fill_file_programs(Table *t, const PlanFile *f)

@@ -32,8 +32,9 @@ typedef struct TableBuffer {
     int64_t bytes, offset, sample_bytes;
     int first, last;
     bool persistent, batched;
-    bool read;  /* by a step or by the host */
-    int lo, hi; /* steps in which it must be live, found by the checks; lo > hi: none */
+    bool trained; /* a parameter with an optimizer, or its state: each step must change it */
+    bool read;    /* by a step or by the host */
+    int lo, hi;   /* steps in which it must be live, found by the checks; lo > hi: none */
 } TableBuffer;
 
 typedef struct TableProgram {

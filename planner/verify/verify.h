@@ -14,7 +14,7 @@
 #define VERIFY_CHECKS(X)                                                                           \
     X(V01, "well-formed", "ids, phases, sizes and counts agree")                                   \
     X(V02, "def-before-use", "what is read was written before, and is complete")                   \
-    X(V09, "update-once", "state changes once a step, in the update phase only")                   \
+    X(V09, "update-once", "all that is trained changes once a step, in the update")                \
     X(V10, "param-fresh", "no parameter is read after its update in the same step")                \
     X(V11, "lifetime", "no two live buffers share a byte")                                         \
     X(V12, "bounds-align", "every access lies in its buffer, every buffer in the arena")           \

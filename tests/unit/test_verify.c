@@ -220,6 +220,7 @@ static void updates(void **state)
     assert_int_equal(p->step.v[u1].arg[0].buffer, w1);
     p->step.v[u1].arg[0].buffer = w0;
     caught_in_file(a, p, "V09 update-once", "wrote already");
+    caught_in_file(a, p, "V09 update-once", "no step of the update writes buffer 2 (h.1.weight)");
     p->step.v[u1].arg[0].buffer = w1;
     p->step.v[u1].arg[1].buffer = w0;
     caught_in_file(a, p, "V10 param-fresh", arena_printf(a, "after step %d (h.0) changed it", u0));
