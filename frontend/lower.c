@@ -229,7 +229,7 @@ static bool replace_let(Lower *l, Entry *e, const Define *def)
     if (was.kind == VAL_ERROR)
         return false;
     if (was.kind == VAL_STRING) {
-        e->value = (Value){.kind = VAL_STRING, .raw = true, .text = def->value};
+        e->value = (Value){.kind = VAL_STRING, .text = def->value};
         return true;
     }
     int source = source_add(l->sources, arena_printf(l->a, "-D %s=%s", def->name, def->value),

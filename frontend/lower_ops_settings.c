@@ -5,13 +5,8 @@
 
 /* ---- data ---- */
 
-/* Files lie beside the model, unless the path is absolute or came from the command line. */
-static const char *data_path(Lower *l, const Value *v)
-{
-    if (v->raw || v->text[0] == '/')
-        return v->text;
-    return arena_printf(l->a, "%s%s", l->main ? l->main->dir : "", v->text);
-}
+/* Paths stay as they are written: the trainer opens them from where it is started, and its text
+ * does not depend on where it was compiled. */
 
 static Value data_of(Lower *l, const Data *d)
 {
@@ -25,7 +20,7 @@ static Value op_text(Lower *l, Call *c)
     const char *file;
     if (!arg_text(l, c, 0, &file))
         return value_error();
-    Data d = {.kind = DATA_TEXT, .file = data_path(l, &c->b.v[0]), .at = c->at};
+    Data d = {.kind = DATA_TEXT, .file = file, .at = c->at};
     return data_of(l, &d);
 }
 
@@ -39,7 +34,7 @@ static Value op_tokens(Lower *l, Call *c)
                    value_text(l->a, &c->b.v[1]));
         return value_error();
     }
-    Data d = {.kind = DATA_TOKENS, .file = data_path(l, &c->b.v[0]), .format = format, .at = c->at};
+    Data d = {.kind = DATA_TOKENS, .file = file, .format = format, .at = c->at};
     return data_of(l, &d);
 }
 
@@ -55,7 +50,7 @@ static Value op_npy(Lower *l, Call *c)
         }
         if (!a->name.text && c->n_rest == 1) {
             Init *init = arena_make(l->a, Init);
-            *init = (Init){.kind = INIT_NPY, .file = data_path(l, &a->v)};
+            *init = (Init){.kind = INIT_NPY, .file = a->v.text};
             return (Value){.kind = VAL_INIT, .init = init};
         }
         if (!a->name.text) {
@@ -68,7 +63,7 @@ static Value op_npy(Lower *l, Call *c)
                 diag_error(l->d, a->name.at, "npy is given `%s` twice", a->name.text);
                 return value_error();
             }
-        DataField f = {a->name.text, data_path(l, &a->v)};
+        DataField f = {a->name.text, a->v.text};
         vec_push(l->a, &d.field, f);
     }
     if (d.field.n)

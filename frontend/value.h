@@ -44,7 +44,6 @@ typedef enum ValueKind {
 
 struct Value {
     ValueKind kind;
-    bool raw; /* VAL_STRING from the command line: a path is not joined with the model's folder */
     union {
         int64_t i;
         double f;

@@ -13,8 +13,12 @@ BmStatus bmrt_map(const char *path, bmrt_mapped *out, bmrt_error *e)
 {
     *out = (bmrt_mapped){NULL, 0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return bmrt_fail(e, BMRT_MODEL, "cannot open '%s': %s", path, strerror(errno));
+    if (fd < 0) {
+        bmrt_fail(e, BMRT_MODEL, "cannot open '%s': %s", path, strerror(errno));
+        if (errno == ENOENT && path[0] != '/')
+            bmrt_help(e, "paths are seen from where the trainer is started");
+        return BMRT_MODEL;
+    }
     struct stat st;
     BmStatus s = BMRT_OK;
     if (fstat(fd, &st) != 0)
