@@ -437,6 +437,7 @@ static void open_columns(Printer *p, bool lanes)
 {
     int64_t cols = p->w.cols;
     if (!lanes || cols <= LANES) {
+        line(p, "BM_APART");
         line(p, "for (%s c = 0; c < %" PRId64 "; c++) {", p->column, cols);
         p->indent++;
         return;
@@ -446,6 +447,7 @@ static void open_columns(Printer *p, bool lanes)
     if (cols % LANES)
         line(p, "const int n = b + %d < %" PRId64 " ? %d : %d;", LANES, cols, LANES,
              (int)(cols % LANES));
+    line(p, "BM_APART");
     line(p, "for (int l = 0; l < %s; l++) {",
          cols % LANES ? "n" : arena_printf(arena_of(p), "%d", LANES));
     p->indent++;
@@ -634,6 +636,8 @@ void fused_c(StrBuf *s, const Kernel *k)
             line(&p, "const int64_t rows = %" PRId64 ";", k->units);
         print_chunks(&p);
     } else {
+        if (!p.w.cols)
+            line(&p, "BM_APART");
         line(&p, "for (int64_t u = lo; u < hi; u++) {");
         p.indent++;
         print_unit(&p);

@@ -10,11 +10,29 @@ static const char *num(StrBuf *s, int64_t n)
     return arena_printf(s->arena, "%" PRId64, n);
 }
 
+/* The stride when all elements (without axis `skip`) lie at one stride, else -1. */
+static int64_t one_run(const View *v, int skip)
+{
+    int64_t run = -1, next = 0;
+    for (int i = v->ndim - 1; i >= 0; i--) {
+        if (i == skip || v->dim[i] == 1)
+            continue;
+        if (run < 0)
+            run = v->stride[i];
+        else if (v->stride[i] != next)
+            return -1;
+        next = v->stride[i] * v->dim[i];
+    }
+    return run;
+}
+
 /* `line` counts elements of the view in row-major order, without axis `skip` (-1: all). */
 static const char *line_index(StrBuf *s, const View *v, int skip, const char *line)
 {
     StrBuf b = strbuf_new(s->arena);
-    int64_t under = 1;
+    int64_t under = 1, run = one_run(v, skip);
+    if (run >= 0)
+        return run == 1 ? line : arena_printf(s->arena, "%s * %" PRId64, line, run);
     for (int i = v->ndim - 1; i >= 0; i--) {
         if (i == skip || v->dim[i] == 1)
             continue;
@@ -26,7 +44,7 @@ static const char *line_index(StrBuf *s, const View *v, int skip, const char *li
         }
         under *= v->dim[i];
     }
-    return b.n ? b.text : "0";
+    return b.n ? b.text : arena_printf(s->arena, "0 * %s", line);
 }
 
 static void fold_c(StrBuf *s, const Kernel *k)

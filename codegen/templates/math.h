@@ -337,7 +337,7 @@ BM_FN real bm_fma(real a, real b, real c)
 /* The greater; NaN if either is. Without a branch, so that loops of it become vector code. */
 BM_FN real bm_max(real a, real b)
 {
-    return (a < b) | (b != b) ? b : a;
+    return ((a < b) | (b != b)) ? b : a;
 }
 
 BM_FN real bm_sigmoid(real x)
