@@ -19,22 +19,19 @@ static bool uses(const Step *s, int buffer)
     return false;
 }
 
-static int64_t widest_written(const Plan *p, const Step *s)
+/* What a fused step makes of the logits, element for element, is as large as they are. */
+static bool made_of_logits(const Plan *p, const Step *s, int j, int64_t sample_bytes)
 {
-    int64_t bytes = 0;
-    for (int j = 0; j < s->kernel->n_arg; j++) {
-        const Buffer *x = &p->buffer.v[s->arg[j].buffer];
-        if (s->kernel->arg_written[j] && x->batched)
-            bytes = max64(bytes, x->sample_bytes);
-    }
-    return bytes;
+    const Buffer *x = &p->buffer.v[s->arg[j].buffer];
+    return s->kernel->kind == K_FUSED && s->kernel->arg_written[j] && x->batched &&
+           x->sample_bytes == sample_bytes;
 }
 
-/* Steps lo..hi touch the logits or what is made of them at the same width. */
+/* Steps lo..hi touch the logits or what is made of them. */
 static void span_of_head(const Plan *p, const ProgramPlan *g, int logits, int *lo, int *hi)
 {
     int first = g->first[PHASE_ROUND], end = first + g->count[PHASE_ROUND];
-    int64_t wide = p->buffer.v[logits].sample_bytes / 2;
+    int64_t wide = p->buffer.v[logits].sample_bytes;
     *lo = -1;
     for (int k = first; k < end; k++) {
         const Step *s = &p->step.v[k];
@@ -46,19 +43,14 @@ static void span_of_head(const Plan *p, const ProgramPlan *g, int logits, int *l
     }
     if (*lo < 0)
         return;
-    for (int k = *lo; k <= *hi;
-         k++) { /* what is as wide as the logits and made in between is followed to its end */
-        if (widest_written(p, &p->step.v[k]) < wide)
-            continue;
-        for (int j = 0; j < p->step.v[k].kernel->n_arg; j++) {
-            int x = p->step.v[k].arg[j].buffer;
-            if (!p->buffer.v[x].batched || p->buffer.v[x].sample_bytes < wide)
-                continue;
-            for (int later = *hi + 1; later < end; later++)
-                if (uses(&p->step.v[later], x))
+    int last =
+        *hi; /* of the logits themselves: what later steps make is a gradient of something else */
+    for (int k = *lo; k <= last; k++)
+        for (int j = 0; j < p->step.v[k].kernel->n_arg; j++)
+            for (int later = *hi + 1; made_of_logits(p, &p->step.v[k], j, wide) && later < end;
+                 later++)
+                if (uses(&p->step.v[later], p->step.v[k].arg[j].buffer))
                     *hi = later;
-        }
-    }
 }
 
 /* Samples that are whole grains of every sum in the region. */
