@@ -6,7 +6,7 @@
 # Everything it makes is under build/quickstart/.
 set -eu
 cd "$(dirname "$0")/.."
-steps=${1:-300}
+steps=${1:-400}
 work=build/quickstart
 mkdir -p "$work"
 begin=$(date +%s)
