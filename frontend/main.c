@@ -235,11 +235,15 @@ static int plan(Job *j)
     return code;
 }
 
+/* Empties the folder of what is made last, first: when anything fails from here on, no trainer of
+ * another plan is left beside the new text. */
 static int write_folder(Job *j)
 {
     const char *why = folder_make(j->arena, j->dir);
     if (!why)
         why = stamp_clear(j->arena, j->dir);
+    if (!why)
+        why = file_remove(j->arena, arena_printf(j->arena, "%s/trainer", j->dir));
     if (why)
         return cannot(why);
     int code = write_in(j, "plan.json", &j->json);
@@ -248,6 +252,15 @@ static int write_folder(Job *j)
     if (!code)
         code = write_in(j, "trainer.c", &j->trainer);
     return code;
+}
+
+static void say_made(const Job *j)
+{
+    StrBuf s = strbuf_new(j->arena);
+    strbuf_bytes(&s, j->plan->arena_bytes);
+    printf("%s/trainer: arena %s, micro-batch %lld in %lld round%s\n", j->dir, s.text,
+           (long long)j->plan->micro_batch, (long long)j->plan->rounds,
+           j->plan->rounds == 1 ? "" : "s");
 }
 
 static int compile(Job *j)
@@ -269,7 +282,11 @@ static int compile(Job *j)
         return EXIT_MACHINE;
     const char *why =
         stamp_write(j->arena, j->dir, stamp_key(j->arena, j->o, &home), j->sources, prelude_text());
-    return why ? cannot(why) : EXIT_OK;
+    if (why)
+        return cannot(why);
+    if (j->o->command == CMD_COMPILE)
+        say_made(j);
+    return EXIT_OK;
 }
 
 static int run(Job *j)
