@@ -58,6 +58,11 @@ const char *file_write(Arena *a, const char *path, const char *text, size_t n)
     return why;
 }
 
+const char *file_remove(Arena *a, const char *path)
+{
+    return unlink(path) == 0 || errno == ENOENT ? NULL : cannot(a, "write", path);
+}
+
 const char *file_read(Arena *a, const char *path, const char **text, size_t *n)
 {
     FILE *f = fopen(path, "rb");

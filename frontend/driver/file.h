@@ -11,6 +11,9 @@
  */
 const char *file_write(Arena *a, const char *path, const char *text, size_t n);
 
+/* One that is not there is fine. */
+const char *file_remove(Arena *a, const char *path);
+
 /* The file's bytes in *text, 0 after them. */
 const char *file_read(Arena *a, const char *path, const char **text, size_t *n);
 

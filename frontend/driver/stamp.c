@@ -5,11 +5,9 @@
 #include "frontend/base/strbuf.h"
 #include "frontend/driver/file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static const char *stamp_path(Arena *a, const char *dir)
 {
@@ -92,10 +90,7 @@ bool stamp_fresh(Arena *a, const char *dir, uint64_t key)
 
 const char *stamp_clear(Arena *a, const char *dir)
 {
-    const char *path = stamp_path(a, dir);
-    if (unlink(path) == 0 || errno == ENOENT)
-        return NULL;
-    return arena_printf(a, "cannot write '%s': %s", path, strerror(errno));
+    return file_remove(a, stamp_path(a, dir));
 }
 
 const char *stamp_write(Arena *a, const char *dir, uint64_t key, const Sources *s,
