@@ -21,16 +21,25 @@ static bool not_built(Lower *l, const Setting *s, const char *what)
     return false;
 }
 
-static bool positive(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t *out)
+enum { MOST_SAMPLES = 1 << 30 }; /* so that walking the divisors of a batch takes no time */
+
+static bool between(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t most,
+                    int64_t *out)
 {
     const char *what = arena_printf(l->a, "`%s`", s->key.text);
     if (!eval_int(l, env, s->value, what, out))
         return false;
-    if (*out >= least && *out <= (int64_t)1 << 60)
+    if (*out >= least && *out <= most)
         return true;
-    diag_error(l->d, s->value->at, "`%s` is at least %" PRId64 ", got %" PRId64, s->key.text, least,
-               *out);
+    bool small = *out < least;
+    diag_error(l->d, s->value->at, "`%s` is at %s %" PRId64 ", got %" PRId64, s->key.text,
+               small ? "least" : "most", small ? least : most, *out);
     return false;
+}
+
+static bool positive(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t *out)
+{
+    return between(l, env, s, least, (int64_t)1 << 60, out);
 }
 
 /* ---- train ---- */
@@ -69,7 +78,7 @@ static bool set_valid_every(Lower *l, const Env *env, const Setting *s)
 static bool set_batch(Lower *l, const Env *env, const Setting *s)
 {
     l->m->batch_at = s->value->at;
-    return positive(l, env, s, 1, &l->m->batch);
+    return between(l, env, s, 1, MOST_SAMPLES, &l->m->batch);
 }
 
 static bool set_steps(Lower *l, const Env *env, const Setting *s)

@@ -207,6 +207,14 @@ static Program *sample_program(Arena *a, const Program *eval)
     return s;
 }
 
+/* Logits that are an input as it came: nothing would run. */
+static bool is_given(const Node *n)
+{
+    while (op_info[n->op].kernel[0] == 'V')
+        n = n->in[0];
+    return n->op == OP_INPUT;
+}
+
 /* Evaluation adds up its averages over many micro-batches: the host divides at the end, so nothing
  * else is asked for. */
 static Program *eval_program(Arena *a, const Program *eval)
@@ -293,7 +301,7 @@ static Plan *plan_try(Arena *a, const Model *m, const PlanOptions *o, int64_t nb
     Map *kernels = map_new(a);
     add_program(p, kernels, m, o, PROGRAM_TRAIN, &m->train, nb, p->rounds, d);
     add_program(p, kernels, m, o, PROGRAM_EVAL, eval_program(a, &m->eval), nb, 0, d);
-    if (m->eval.logits && m->eval.logits->type.batched)
+    if (m->eval.logits && m->eval.logits->type.batched && !is_given(m->eval.logits))
         add_program(p, kernels, m, o, PROGRAM_SAMPLE, sample_program(a, &m->eval), 1, 1, d);
     lifetimes(p);
     set_roles(p);
@@ -319,22 +327,37 @@ static void tell_no_fit(const Model *m, const Plan *least, int64_t memory, Diag 
     diag_help(d, "give --memory %s or more, or make the model or its context smaller", need.text);
 }
 
-static bool divides(const Model *m, int64_t batch, int64_t micro, Diag *d)
+typedef VEC(int64_t) Counts;
+
+/* What divides a number, the largest first. */
+static Counts divisors(Arena *a, int64_t n)
 {
-    if (micro >= 1 && micro <= batch && batch % micro == 0)
-        return true;
-    int64_t below = micro < batch ? micro : batch, above = micro + 1;
-    while (below > 1 && batch % below)
-        below--;
-    while (above < batch && batch % above)
-        above++;
+    Counts all = {0};
+    for (int64_t i = 1; i <= n / i; i++)
+        if (n % i == 0)
+            vec_push(a, &all, n / i);
+    for (int i = all.n - 1; i >= 0; i--)
+        if (n / all.v[i] != all.v[i])
+            vec_push(a, &all, n / all.v[i]);
+    return all;
+}
+
+static void tell_not_divided(Arena *a, const Model *m, int64_t batch, int64_t micro, Diag *d)
+{
+    Counts all = divisors(a, batch);
+    int below = 0;
+    while (all.v[below] > micro)
+        below++;
+    StrBuf near = strbuf_new(a);
+    strbuf_printf(&near, "%lld", (long long)all.v[below]);
+    if (below > 0)
+        strbuf_printf(&near, " and %lld", (long long)all.v[below - 1]);
+    int64_t rounds = (batch + micro - 1) / micro, whole;
     diag_error(d, m->plan.micro_at.file >= 0 ? m->plan.micro_at : m->batch_at,
                "a batch of %lld cannot be split into micro-batches of %lld", (long long)batch,
                (long long)micro);
-    diag_help(d, "micro-batches that divide it: %lld and %lld; or batch = %lld",
-              (long long)max64(below, 1), (long long)min64(above, batch),
-              (long long)round_up(batch, max64(micro, 1)));
-    return false;
+    if (mul_ok(rounds, micro, &whole))
+        diag_help(d, "nearest that divide it: %s; or batch = %lld", near.text, (long long)whole);
 }
 
 /* Micro-batches that divide the batch, the largest first, and the plans made so far. */
@@ -344,7 +367,7 @@ typedef struct Tries {
     const PlanOptions *o;
     int64_t batch;
     Diag *d;
-    VEC(int64_t) micro;
+    Counts micro;
     Plan **plan;
 } Tries;
 
@@ -396,12 +419,15 @@ Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *
     PlanOptions with = *o;
     with.memory = memory;
     *no_fit = false;
-    if (micro && !divides(m, batch, micro, d))
+    if (micro && batch % micro) {
+        tell_not_divided(a, m, batch, micro, d);
         return NULL;
+    }
     Tries t = {.a = a, .m = m, .o = &with, .batch = batch, .d = d};
-    for (int64_t nb = batch; nb >= 1; nb--)
-        if (batch % nb == 0 && (!micro || nb == micro))
-            vec_push(a, &t.micro, nb);
+    if (micro)
+        vec_push(a, &t.micro, micro);
+    else
+        t.micro = divisors(a, batch);
     t.plan = arena_array(a, Plan *, t.micro.n);
     Plan *best = largest_that_fits(&t);
     if (best) {
