@@ -58,25 +58,39 @@ static void add_word(Arena *a, Words *w, const char *text)
     vec_push(a, w, arena_strdup(a, text));
 }
 
-/* Both outputs to `log` (NULL: thrown away). The exit code; 127 when it is not there. */
-static int run(Arena *a, Words w, const char *log)
+static void become(const Words *w, int out)
 {
+    int in = open("/dev/null", O_RDONLY);
+    if (in < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+        _exit(126);
+    setenv("LC_ALL", "C", 1);
+    execvp(w->v[0], w->v);
+    _exit(127);
+}
+
+/* The exit code, 127 when it is not there; *said is all that it printed. Through a pipe: on a full
+ * disk its words would be lost in a file. */
+static int run(Arena *a, Words w, char **said)
+{
+    int end[2];
     vec_push(a, &w, NULL);
+    if (pipe(end) != 0)
+        die("cannot make a pipe: %s", strerror(errno));
     pid_t pid = fork();
     if (pid < 0)
         die("cannot start %s: %s", w.v[0], strerror(errno));
     if (pid == 0) {
-        int out = open(log ? log : "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0666);
-        int in = open("/dev/null", O_RDONLY);
-        if (out < 0 || in < 0)
-            _exit(126);
-        dup2(in, 0);
-        dup2(out, 1);
-        dup2(out, 2);
-        setenv("LC_ALL", "C", 1);
-        execvp(w.v[0], w.v);
-        _exit(127);
+        close(end[0]);
+        become(&w, end[1]);
     }
+    close(end[1]);
+    StrBuf s = strbuf_new(a);
+    char part[4096];
+    ssize_t n;
+    while ((n = read(end[0], part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
+        strbuf_addn(&s, part, n > 0 ? (size_t)n : 0);
+    close(end[0]);
+    *said = s.text ? s.text : arena_strdup(a, "");
     int status = 0;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
@@ -148,33 +162,59 @@ static bool find_compiler(Cc *c)
 {
     const char *cc = getenv("CC");
     c->compiler = cc && *cc ? cc : "cc";
-    const char *log = arena_printf(c->a, "%s/cc.log", c->dir);
+    char *said = NULL;
     Words w = {0};
     add_words(c->a, &w, c->compiler);
     add_word(c->a, &w, "--version");
-    int code = w.n ? run(c->a, w, log) : 127;
-    c->version = code ? NULL : read_all(c->a, log);
-    if (!c->version) {
-        remove(log);
+    int code = w.n > 1 ? run(c->a, w, &said) : 127;
+    if (code) {
         tell_no_compiler(c);
         return false;
     }
+    c->version = said;
     w = (Words){0};
     add_words(c->a, &w, c->compiler);
     add_words(c->a, &w, WIDE " -Werror -fsyntax-only -x c /dev/null");
-    c->wide = run(c->a, w, NULL) == 0;
+    c->wide = run(c->a, w, &said) == 0;
     return true;
 }
 
 /* What -march=native means here: an object of another processor must not be taken. */
 static const char *machine(const Cc *c)
 {
-    const char *log = arena_printf(c->a, "%s/cc.log", c->dir);
+    char *text;
     Words w = {0};
     add_words(c->a, &w, c->compiler);
     add_words(c->a, &w, "-march=native -E -dM -x c /dev/null");
-    const char *text = run(c->a, w, log) == 0 ? read_all(c->a, log) : NULL;
-    return text ? text : "";
+    return run(c->a, w, &text) == 0 ? text : "";
+}
+
+/* Does it compile anything with our flags? */
+static bool compiler_works(const Cc *c)
+{
+    char *said;
+    Words w = command(c);
+    add_words(c->a, &w, "-fsyntax-only -x c /dev/null");
+    return run(c->a, w, &said) == 0;
+}
+
+/* Reports why `source` did not compile: the machine's fault, or ours. */
+static void tell_not_compiled(const Cc *c, const char *source, int code, const char *said)
+{
+    if (strstr(said, "No space left on device")) {
+        diag_error(c->d, NO_SPAN, "cannot compile %s: no space left on the device", source);
+    } else if (code > 127 || code == 126) {
+        diag_error(c->d, NO_SPAN, "%s was stopped while it compiled %s", c->compiler, source);
+    } else if (!compiler_works(c)) {
+        fprintf(stderr, "%s", said);
+        diag_error(c->d, NO_SPAN, "`%s` compiles nothing with %s%s (its messages above)",
+                   c->compiler, FLAGS, c->wide ? " " WIDE : "");
+        diag_help(c->d, "set CC to another C compiler; gcc from 12 and clang from 14 are known to "
+                        "work");
+    } else {
+        fprintf(stderr, "%s", said);
+        BUG("%s does not compile; the compiler's messages are above", source);
+    }
 }
 
 static bool copy_file(const char *from, const char *to)
@@ -213,21 +253,18 @@ static const char *object(const Cc *c, const char *name, const char *key)
     const char *made = arena_printf(c->a, "%s/%s.o", c->dir, name);
     if (kept && access(kept, R_OK) == 0 && copy_file(kept, made))
         return made;
-    const char *log = arena_printf(c->a, "%s/cc.log", c->dir);
     Words w = command(c);
     add_word(c->a, &w, arena_printf(c->a, "-I%s", c->include));
     add_word(c->a, &w, "-c");
     add_word(c->a, &w, source);
     add_word(c->a, &w, "-o");
     add_word(c->a, &w, made);
-    int code = run(c->a, w, log);
-    if (code > 127 || code == 126) {
-        diag_error(c->d, NO_SPAN, "%s was stopped while it compiled %s", c->compiler, source);
-        return NULL;
-    }
+    char *said;
+    int code = run(c->a, w, &said);
     if (code) {
-        fprintf(stderr, "%s", read_all(c->a, log) ? read_all(c->a, log) : "");
-        BUG("%s does not compile; the compiler's messages are in %s", source, log);
+        remove(made);
+        tell_not_compiled(c, source, code, said);
+        return NULL;
     }
     if (kept) { /* into its place at once, so that nobody sees half of it */
         const char *part = arena_printf(c->a, "%s.%ld", kept, (long)getpid());
@@ -241,7 +278,7 @@ static bool link_trainer(const Cc *c, const char *library, const char *const *ob
 {
     const char *trainer = arena_printf(c->a, "%s/trainer", c->dir);
     const char *part = arena_printf(c->a, "%s.new", trainer);
-    const char *log = arena_printf(c->a, "%s/cc.log", c->dir);
+    char *said;
     Words w = command(c);
     add_word(c->a, &w, objects[0]);
     add_word(c->a, &w, objects[1]);
@@ -249,12 +286,15 @@ static bool link_trainer(const Cc *c, const char *library, const char *const *ob
     add_words(c->a, &w, BM_RT_LIBS);
     add_word(c->a, &w, "-o");
     add_word(c->a, &w, part);
-    if (run(c->a, w, log) != 0) {
-        const char *text = read_all(c->a, log);
-        fprintf(stderr, "%s", text ? text : "");
-        diag_error(c->d, NO_SPAN, "cannot link %s (messages above and in %s)", trainer, log);
-        diag_help(c->d, "apt-get install libdnnl-dev libjansson-dev libc6-dev");
+    if (run(c->a, w, &said) != 0) {
         remove(part);
+        if (strstr(said, "No space left on device")) {
+            diag_error(c->d, NO_SPAN, "cannot link %s: no space left on the device", trainer);
+            return false;
+        }
+        fprintf(stderr, "%s", said);
+        diag_error(c->d, NO_SPAN, "cannot link %s (messages above)", trainer);
+        diag_help(c->d, "apt-get install libdnnl-dev libjansson-dev libc6-dev");
         return false;
     }
     if (rename(part, trainer) != 0) {
@@ -262,7 +302,6 @@ static bool link_trainer(const Cc *c, const char *library, const char *const *ob
         remove(part);
         return false;
     }
-    remove(log);
     return true;
 }
 
@@ -276,15 +315,12 @@ bool build_trainer(Arena *a, const char *dir, const char *library, const char *i
     const char *key =
         arena_printf(a, "%s\n%s\n%s%s\n%s\n%s\n%s", c.version, c.compiler, FLAGS,
                      c.wide ? " " WIDE : "", BM_RT_SANITIZE, machine(&c), header ? header : "");
-    const char *objects[2];
-    static const char *const name[2] = {"trainer", "kernels"};
-    for (int i = 0; i < 2; i++) {
-        objects[i] = object(&c, name[i], key);
-        if (!objects[i])
-            return false;
-    }
-    bool ok = link_trainer(&c, library, objects);
-    remove(objects[0]);
-    remove(objects[1]);
+    const char *objects[2] = {object(&c, "trainer", key), NULL};
+    if (objects[0])
+        objects[1] = object(&c, "kernels", key);
+    bool ok = objects[1] && link_trainer(&c, library, objects);
+    for (int i = 0; i < 2; i++)
+        if (objects[i])
+            remove(objects[i]);
     return ok;
 }

@@ -13,7 +13,7 @@ const char *cc_libraries(void); /* after libbmrt.a */
  * compiler version in $XDG_CACHE_HOME/bmc, ~/.cache/bmc or DIR/cache.
  *
  * False: reported, something is missing on this machine (exit 4). Text of ours that does not
- * compile is a BUG; the compiler's messages are then in DIR/cc.log. */
+ * compile is a BUG, after the compiler's messages on stderr. */
 bool build_trainer(Arena *a, const char *dir, const char *library, const char *include, Diag *d);
 
 #endif
