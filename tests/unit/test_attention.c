@@ -196,13 +196,13 @@ static void reference(Problem *p, double scale)
             head(p, s, h, scale);
 }
 
-static Kernel *kernel(Problem *p, bool grad, double scale, int *tensor)
+static Kernel *kernel(Problem *p, int number, bool grad, double scale, int *tensor)
 {
     const Case *c = &p->c;
     Kernel *k = arena_make(A, Kernel);
     k->kind = grad ? K_ATTENTION_GRAD : K_ATTENTION;
-    k->name = grad ? "attention_grad" : "attention";
-    k->id = grad;
+    k->id = 2 * number + grad;
+    k->name = arena_printf(A, grad ? "attention_grad_%d" : "attention_%d", number);
     k->batched = true;
     k->units = grad ? c->kv : c->heads * ((c->tq + ATTENTION_ROWS - 1) / ATTENTION_ROWS);
     k->tpl.attr.attention.heads = c->heads;
@@ -297,26 +297,39 @@ static void compare(Problem *p, int t, double bound, const char *name)
     }
 }
 
-static void check(const Case *c, bool doubles)
-{
-    static int serial;
-    double scale = 1 / sqrt(c->d), bound = doubles ? 1e-11 : 2e-5;
-    Problem *p = problem(c);
-    reference(p, scale);
+enum { MOST_CASES = 16 };
+
+typedef struct Try {
+    Problem *p;
     int forward[16], backward[16];
-    Kernel *k[2] = {kernel(p, false, scale, forward), kernel(p, true, scale, backward)};
-    void *lib = compile_kernels(A, k, 2, arena_printf(A, "attention%d", serial++),
+} Try;
+
+static void check(const Case *cases, int n, bool doubles)
+{
+    double bound = doubles ? 1e-11 : 2e-5;
+    Try t[MOST_CASES];
+    Kernel *k[2 * MOST_CASES];
+    for (int i = 0; i < n; i++) {
+        double scale = 1 / sqrt(cases[i].d);
+        t[i].p = problem(&cases[i]);
+        reference(t[i].p, scale);
+        k[2 * i] = kernel(t[i].p, i, false, scale, t[i].forward);
+        k[2 * i + 1] = kernel(t[i].p, i, true, scale, t[i].backward);
+    }
+    void *lib = compile_kernels(A, k, 2 * n, doubles ? "attention64" : "attention32",
                                 doubles ? "-DBM_REAL_DOUBLE" : "");
     assert_non_null(lib);
-    run(p, lib, k[0], forward, doubles);
-    compare(p, O_, bound, "o");
-    compare(p, LSE_, bound, "lse");
-    run(p, lib, k[1], backward, doubles);
-    compare(p, DQ_, bound, "dq");
-    compare(p, DK_, bound, "dk");
-    compare(p, DV_, bound, "dv");
-    if (c->bias)
-        compare(p, DBIAS_, bound, "dbias");
+    for (int i = 0; i < n; i++) {
+        run(t[i].p, lib, k[2 * i], t[i].forward, doubles);
+        compare(t[i].p, O_, bound, "o");
+        compare(t[i].p, LSE_, bound, "lse");
+        run(t[i].p, lib, k[2 * i + 1], t[i].backward, doubles);
+        compare(t[i].p, DQ_, bound, "dq");
+        compare(t[i].p, DK_, bound, "dk");
+        compare(t[i].p, DV_, bound, "dv");
+        if (cases[i].bias)
+            compare(t[i].p, DBIAS_, bound, "dbias");
+    }
     dlclose(lib);
 }
 
@@ -342,11 +355,10 @@ static void test_attention(void **s)
         {.heads = 2, .kv = 1, .tq = 20, .tk = 30, .d = 8, .dv = 8, .bias = true, .mask = true},
         {.heads = 2, .kv = 1, .tq = 70, .tk = 70, .d = 8, .dv = 8, .causal = true, .dropout = 0.25},
         {.heads = 1, .kv = 1, .tq = 20, .tk = 40, .d = 600, .dv = 10},
+        {.heads = 2, .kv = 1, .tq = 128, .tk = 90, .d = 4, .dv = 4, .causal = true, .window = 70},
     };
-    for (int i = 0; i < countof(cases); i++) {
-        check(&cases[i], false);
-        check(&cases[i], true);
-    }
+    check(cases, countof(cases), false);
+    check(cases, countof(cases), true);
 }
 
 int main(void)
