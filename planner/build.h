@@ -62,6 +62,7 @@ struct Group {
     Phase phase;
     ItemList item;
     bool batched, reduces, colsum;
+    int64_t chunk;        /* rows of a partial sum; 0: no sum over the batch yet */
     bool fed;             /* another group waits for it: its depth is settled */
     bool set;             /* dims are set: a fused group */
     int64_t dim[BM_DIMS]; /* the domain, axes aligned to the right */
@@ -114,6 +115,10 @@ Item *copy_at(Build *b, Item *x, const Type *t, int at, Phase phase);
 void groups_make(Build *b);
 Item *through_views(Item *i); /* the item whose value `i` is when the view keeps every element's
                                  (right-aligned) index */
+
+/* group_split.c: kernels of too many buffers in pieces; true: some were, and more is read from
+ * memory. */
+bool groups_split(Build *b);
 
 /* fused.c, heavy.c: a group as steps: its kernel and operands. */
 void group_step(Build *b, Group *g);

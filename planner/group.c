@@ -158,6 +158,15 @@ static bool domain_fits(const Group *g, const Item *i, int64_t *dim, uint32_t *i
     return true;
 }
 
+/* How many rows make a partial sum is the sum's own matter, so sums that differ in it are apart. */
+static int64_t chunk_of(const Build *b, const Item *i)
+{
+    if (i->op != OP_BATCH_SUM)
+        return 0;
+    int64_t cols = type_count(&i->type);
+    return grain_chunk(type_count(&i->in[0]->type) / cols, cols, b->m->batch).rows;
+}
+
 /* Only groups of its own phase can wait for a group: earlier phases are over. */
 static int depth_of(const Item *x, Phase phase)
 {
@@ -223,6 +232,8 @@ static bool can_absorb(const Group *g, const Group *h)
         return false;
     if (g->item.v[0]->backward != h->item.v[0]->backward)
         return false;
+    if (g->chunk && h->chunk && g->chunk != h->chunk)
+        return false;
     for (int k = 0; k < h->item.n; k++)
         if (!readers_allow(h->item.v[k], g, h))
             return false;
@@ -275,7 +286,8 @@ static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim
     if (!g->set || g->phase != i->phase || g->item.n >= MOST_ITEMS ||
         count_reads(g, i) > MOST_READS)
         return false;
-    if (g->batched != over(i)->batched)
+    int64_t chunk = chunk_of(b, i);
+    if (g->batched != over(i)->batched || (chunk && g->chunk && chunk != g->chunk))
         return false;
     if (!may_turn(b, g, i) || !domain_fits(g, i, dim, inner) || !operands_allow(i, g) ||
         !readers_allow(i, g, NULL))
@@ -343,7 +355,10 @@ static void put_in(Build *b, Group *g, Item *i)
     vec_push(b->a, &g->item, i);
     i->group = g;
     g->reduces = g->reduces || reduces(i);
-    g->colsum = g->colsum || i->op == OP_BATCH_SUM;
+    if (i->op == OP_BATCH_SUM) {
+        g->colsum = true;
+        g->chunk = chunk_of(b, i);
+    }
     if (g->key < i->id)
         g->key = i->id;
 }

@@ -186,7 +186,9 @@ static void program_plan(Build *b)
     want_results(b);
     write_virtual_results(b);
     groups_make(b);
-    mark_all_stored(b);
+    do
+        mark_all_stored(b);
+    while (groups_split(b));
     mark_last_uses(b);
     for (int k = 0; k < b->order.n; k++)
         group_step(b, b->order.v[k]);
