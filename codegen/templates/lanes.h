@@ -22,7 +22,8 @@ typedef real bm_v8 __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(
     (__builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +                                    \
      __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15))
 
-/* n lanes, 64 or 256: e ^ 4, e ^ 2, e ^ 1 within each packet of 8, then packets ^ 16, 8, 4, 2, 1. */
+/* n lanes, 64 or 256: e ^ 4, e ^ 2, e ^ 1 within each packet of 8, then packets ^ 16, 8, 4, 2, 1.
+ */
 BM_FN real bm_fold_sum(const real *lane, int n)
 {
     const bm_v8 *a = (const bm_v8 *)lane;

@@ -172,8 +172,8 @@ BM_FN float bm_sin_cos_f(float x, uint32_t quarter)
     float r = (float)d;
     uint32_t k = (uint32_t)bm_bits64(t) + quarter;
     float s = r * r;
-    float p = fmaf(fmaf(fmaf(2.71804652e-06f, s, -0.000198393042f), s, 0.00833332911f), s,
-                   -0.166666672f);
+    float p =
+        fmaf(fmaf(fmaf(2.71804652e-06f, s, -0.000198393042f), s, 0.00833332911f), s, -0.166666672f);
     float q = fmaf(fmaf(2.44324128e-05f, s, -0.00138873095f), s, 0.0416666456f);
     float sine = fmaf(p * s, r, r);
     float cosine = fmaf(q * s, s, fmaf(-0.5f, s, 1.0f));

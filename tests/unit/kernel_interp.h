@@ -57,6 +57,24 @@ static inline int64_t place(const Interp *x, const Access *a)
 }
 
 /* The MAP texts once more; only what the tests use. */
+static inline real elem_float(Op op, real a, real b)
+{
+    switch (op) {
+    case OP_DIV:
+        return a / b;
+    case OP_EXP:
+        return bm_exp(a);
+    case OP_SQRT:
+        return bm_sqrt(a);
+    case OP_TANH:
+        return bm_tanh(a);
+    case OP_GELU:
+        return bm_gelu(a);
+    default:
+        BUG("the test's interpreter has no '%s'", op_info[op].name);
+    }
+}
+
 static inline Val elem(const Ins *n, const Ins *all, const Val *v)
 {
     Val a = v[n->in[0]], b = n->in[1] >= 0 ? v[n->in[1]] : a, c = n->in[2] >= 0 ? v[n->in[2]] : a;
@@ -90,21 +108,6 @@ static inline Val elem(const Ins *n, const Ins *all, const Val *v)
         COMPARE(LE, <=)
         COMPARE(EQ, ==)
         COMPARE(NE, !=)
-    case OP_DIV:
-        r.f = a.f / b.f;
-        break;
-    case OP_EXP:
-        r.f = bm_exp(a.f);
-        break;
-    case OP_SQRT:
-        r.f = bm_sqrt(a.f);
-        break;
-    case OP_TANH:
-        r.f = bm_tanh(a.f);
-        break;
-    case OP_GELU:
-        r.f = bm_gelu(a.f);
-        break;
     case OP_IDIV:
         r.i = bm_idiv(a.i, b.i);
         break;
@@ -132,7 +135,7 @@ static inline Val elem(const Ins *n, const Ins *all, const Val *v)
             r.i = ints ? a.i != 0 : a.f != 0;
         break;
     default:
-        BUG("the test's interpreter has no '%s'", op_info[n->op].name);
+        r.f = elem_float(n->op, a.f, b.f);
     }
     return r;
 }
