@@ -119,9 +119,6 @@ static inline Val elem(const Ins *n, const Ins *all, const Val *v)
     case OP_OR:
         r.i = a.i || b.i;
         break;
-    case OP_NOT:
-        r.i = !a.i;
-        break;
     case OP_WHERE:
         r = a.i ? b : c;
         break;
