@@ -92,8 +92,13 @@ const char *folder_make(Arena *a, const char *path)
             continue;
         char kept = *p;
         *p = 0;
-        if (mkdir(part, 0777) != 0 && !is_folder(part))
-            return cannot(a, "make the folder", part);
+        if (mkdir(part, 0777) != 0) {
+            int why = errno; /* is_folder has its own */
+            if (!is_folder(part)) {
+                errno = why;
+                return cannot(a, "make the folder", part);
+            }
+        }
         *p = kept;
         if (!kept)
             return NULL;
