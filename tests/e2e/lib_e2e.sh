@@ -33,28 +33,52 @@ skip() {
     exit 77
 }
 
-# refuses CODE TEXT WORD... : exit CODE with one error that says TEXT, and at most one line of help
-# and notes with their quoted lines beside it; no crash, no second complaint.
+# listing: every file here with its sum, but for what the checks write themselves.
+listing() {
+    find . -type f ! -path ./out ! -path ./err ! -path ./before ! -path ./after |
+        LC_ALL=C sort | while read -r f; do cksum "$f"; done
+}
+
+# refuses CODE TEXT WORD... : the command ends with CODE and one error that says TEXT; no fault of
+# ours, and no file is made, changed or removed.
 refuses() {
     refused_code=$1
     refused_text=$2
     shift 2
-    expect "$refused_code" "$@" || return 1
+    listing >before
+    expect "$refused_code" "$@" || return
     says err "$refused_text"
-    refused_n=$(grep -cE '(^|: )error: |^bmc: ' err)
+    refused_n=$(grep -E '(^|: )error: |^bmc: ' err | grep -cvE '^bmc: (note|warning): ')
     if [ "$refused_n" != 1 ]; then
         echo "$refused_n errors, not one: $*"
         head -n 20 err
         bad=1
     fi
-    if grep -qE 'Sanitizer|runtime error|assert|BUG|Aborted|Segmentation' err; then
+    if grep -qE 'Sanitizer|runtime error|internal error|Assertion|Aborted|Segmentation' err; then
         echo "a fault of ours: $*"
         head -n 20 err
         bad=1
     fi
+    listing >after
+    if ! cmp -s before after; then
+        echo "files were touched: $*"
+        diff before after | head -n 20
+        bad=1
+    fi
 }
 
-# listing FOLDER: every file below it with its sum, to see that nothing changed.
-listing() {
-    (cd "$1" && find . -type f | LC_ALL=C sort | while read -r f; do cksum "$f"; done)
+# leftovers FOLDER: what is there only while a file is being written.
+leftovers() {
+    find "$1" ! -path '*/cache/*' \( -name '*.new' -o -name '*.tmp*' -o -name '*.o' -o -name '*.part' \) | head -n 5
+}
+
+# await_steps N METRICS: until a run has done so many, 30 s at most.
+await_steps() {
+    awaited=0
+    while [ $awaited -lt 300 ]; do
+        [ -e "$2" ] && [ "$(grep -c '"loss"' "$2")" -ge "$1" ] && return
+        sleep 0.1
+        awaited=$((awaited + 1))
+    done
+    must "$1 steps in $2 within 30 s" false
 }

@@ -1,0 +1,80 @@
+# Command lines, models and plans that cannot be: the right code, one error, nothing touched.
+. "$SOURCE/tests/e2e/lib_e2e.sh"
+expect 0 "$BMC" compile tiny.bm -o out.run || exit 1
+t=out.run/trainer
+
+# ---- unknown, malformed, not built yet
+
+refuses 2 "--stpes" $t --stpes 3
+says err "did you mean --steps?"
+refuses 2 "needs a value" $t --steps
+for value in x -1 1.5 1e3 99999999999999999999 ''; do
+    refuses 2 "--steps" $t --steps "$value"
+done
+refuses 2 "--threads" $t --threads 0
+refuses 2 "stray" $t stray
+refuses 2 "takes no value" $t --help=yes
+for later in resume save-every profile inspect; do
+    refuses 2 "--$later is not built yet" $t --$later 3
+done
+for later in "--target cuda" "--ranks 2" "--machine laptop" "--plan p.json" "--emit=cuda"; do
+    # shellcheck disable=SC2086
+    refuses 2 "not built yet" "$BMC" compile tiny.bm -o never $later
+done
+refuses 2 "not built yet" "$BMC" run tiny.bm -n 2
+refuses 2 "not built yet" "$BMC" calibrate
+for later in --comm --recompute --html --trace "--why x" "--diff x"; do
+    # shellcheck disable=SC2086
+    refuses 2 "not built yet" "$BMC" inspect out.run $later
+done
+refuses 2 "--micro-batch" "$BMC" plan tiny.bm --micro-batch 0
+refuses 2 "--memory" "$BMC" plan tiny.bm --memory 2GoB
+refuses 2 "--emit" "$BMC" plan tiny.bm --emit=asm
+refuses 2 "-D" "$BMC" plan tiny.bm -D width
+refuses 2 "unknown command" "$BMC" compil3 tiny.bm
+must "nothing was made" [ ! -e never ]
+
+# ---- no plan
+
+refuses 1 "a batch of 4 cannot be split into micro-batches of 3" "$BMC" compile tiny.bm -o never --micro-batch 3
+says err "2 and 4"
+refuses 3 "no plan fits" "$BMC" compile tiny.bm -o never --memory 20KiB
+says err "(85312 bytes), memory is 20.0 KiB"
+says err "help: give --memory"
+# What the help says is enough, and a byte less is not.
+need=$(grep -o '[0-9]* bytes' err | head -n 1 | sed 's/ .*//')
+expect 0 "$BMC" plan tiny.bm --memory "$need"
+refuses 3 "no plan fits" "$BMC" plan tiny.bm --memory $((need - 1))
+
+# ---- no model
+
+refuses 1 "cannot open 'none.bm'" "$BMC" compile none.bm -o never
+refuses 1 "out.run" "$BMC" compile out.run -o never
+: >empty.bm
+refuses 1 "empty.bm" "$BMC" compile empty.bm -o never
+head -c 3000 /dev/urandom >random.bm
+refuses 1 "random.bm" "$BMC" compile random.bm -o never
+refuses 1 "no \`let widht\`" "$BMC" compile tiny.bm -o never -D widht=3
+says err "did you mean \`width\`?"
+must "nothing was made" [ ! -e never ]
+
+# ---- no plan.json
+
+mkdir -p garbage nothing
+cp random.bm garbage/plan.json
+head -c 2000 out.run/plan.json >cut.json
+echo '{"a": 1}' >other.json
+echo '[' >open.json
+awk 'BEGIN { for (i = 0; i < 200000; i++) printf "[" }' >deep.json
+sed 's/"offset":[0-9]*/"offset":-5/' out.run/plan.json >negative.json
+sed 's/"reads":\[/"reads":[99999,/' out.run/plan.json >beyond.json
+for plan in nothing garbage out.run/trainer cut.json other.json open.json deep.json none; do
+    refuses 1 "${plan%%.*}" "$BMC" inspect $plan
+    refuses 1 "${plan%%.*}" "$BMC" verify $plan
+done
+for plan in negative.json beyond.json; do
+    expect 1 "$BMC" verify $plan
+    "$BMC" inspect $plan >out 2>err
+    must "inspect $plan ends in order" [ $? -le 1 ]
+done
+exit $bad
