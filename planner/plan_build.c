@@ -20,13 +20,13 @@ static void want_total(Build *b, const Node *n)
         want(b, n);
 }
 
-/* The host reads memory: a result that is computed where it is used (a constant, a view of one) is
- * written out, at the end of its phase. */
-static void write_virtual_results(Build *b)
+/* The host reads memory, after the update: a result that is computed where it is used (a constant,
+ * a view of one) or is storage the update writes is written out, at the end of its phase. */
+static void write_results(Build *b)
 {
     for (int k = 0; k < b->n_result; k++) {
-        Item *x = item_of(b, b->result[k]->node);
-        if (x->place.root->cls == IC_VIRTUAL) {
+        Item *x = item_of(b, b->result[k]->node), *root = x->place.root;
+        if (root->cls == IC_VIRTUAL || root->op == OP_PARAM || root->op == OP_BUFFER) {
             int at = 0;
             while (at < b->item.n && b->item.v[at]->phase <= x->phase)
                 at++;
@@ -184,7 +184,7 @@ static void program_plan(Build *b)
     recompute_cheap(b);
     places_assign(b);
     want_results(b);
-    write_virtual_results(b);
+    write_results(b);
     groups_make(b);
     do
         mark_all_stored(b);
