@@ -10,7 +10,7 @@ void bmrt_gemm_call(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const rea
                     const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
 
 /* Called once on every thread before its first product (the pool's start function): the library
- * must not start threads of its own. */
+ * must not start threads of its own, nor let a heap grow in a later step. */
 void bmrt_gemm_quiet(void);
 
 /* "oneDNN", "CBLAS", "plain loops" */
