@@ -4,6 +4,7 @@
  * The micro-batch is the largest that fits `memory`, tried from the whole batch down; each try is a
  * plan of its own. */
 #include "planner/build.h"
+#include "planner/measure.h"
 
 #include <string.h>
 
@@ -251,7 +252,7 @@ static void add_program(Plan *p, Map *kernels, const Model *m, const PlanOptions
     b.rounds = rounds;
     b.kernels = kernels;
     b.d = d;
-    if (!p->n_persistent)
+    if (kind == PROGRAM_TRAIN)
         buffers_persistent(&b);
     program_plan(&b);
 }
@@ -375,6 +376,8 @@ typedef struct Tries {
 
 static bool fits(Tries *t, int k)
 {
+    if (!t->plan[k] && measure(t->m, t->micro.v[k]) != MEASURE_FITS)
+        return false;
     if (!t->plan[k])
         t->plan[k] = plan_try(t->a, t->m, t->o, t->micro.v[k], t->batch, t->d);
     return !t->o->memory || t->plan[k]->arena_bytes <= t->o->memory;
@@ -430,6 +433,12 @@ Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *
         vec_push(a, &t.micro, micro);
     else
         t.micro = divisors(a, batch);
+    Measure least = measure(m, t.micro.v[t.micro.n - 1]);
+    if (least != MEASURE_FITS) {
+        *no_fit = least == MEASURE_BYTES;
+        measure_tell(m, least, d);
+        return NULL;
+    }
     t.plan = arena_array(a, Plan *, t.micro.n);
     Plan *best = largest_that_fits(&t);
     if (best) {
