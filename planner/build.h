@@ -111,8 +111,9 @@ Layout place_contiguous(Item *root, const Type *t);
 bool is_contiguous(const Item *i);
 Item *copy_at(Build *b, Item *x, const Type *t, int at, Phase phase);
 
-/* group.c: items into groups, groups into order. */
+/* group.c: items into groups; order.c: groups into order. */
 void groups_make(Build *b);
+void groups_order(Build *b);
 Item *through_views(Item *i); /* the item whose value `i` is when the view keeps every element's
                                  (right-aligned) index */
 

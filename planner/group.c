@@ -1,4 +1,4 @@
-/* group.c - which items become one kernel, and in which order the kernels run.
+/* group.c - which items become one kernel.
  *
  * Greedy, in order: an item joins the deepest group that makes one of its operands (or reads what
  * it reads) when the domains agree and no other operand can depend on that group. `depth` - groups
@@ -100,6 +100,10 @@ static bool rows_are_runs(const Item *i, uint32_t row)
             }
         if (wide && wide != all)
             return false;
+    }
+    if (i->op == OP_RESHAPE) { /* stored in its operand's order, under its operand's axes */
+        Layout own = place_contiguous(NULL, over(i));
+        return one_run(over(i), own.stride, row);
     }
     return reduces(i) || i->op == OP_BATCH_SUM || one_run(&i->type, i->place.stride, row);
 }
@@ -213,13 +217,28 @@ static bool same_domain(const Group *g, const Group *h)
     return same || narrow;
 }
 
+static bool picks(const Item *i)
+{
+    return i->op == OP_GATHER || i->op == OP_PICK;
+}
+
+/* What is picked from, and by which index, is read from memory. */
+static bool picks_from(const Group *g, const Group *h)
+{
+    for (int k = 0; k < g->item.n; k++)
+        for (int j = 0; picks(g->item.v[k]) && j < g->item.v[k]->n_in; j++)
+            if (through_views(g->item.v[k]->in[j])->group == h)
+                return true;
+    return false;
+}
+
 static bool can_absorb(const Group *g, const Group *h)
 {
     if (g == h || !h->set || g->phase != h->phase || g->batched != h->batched)
         return false;
     if (h->depth > g->depth || (h->depth < g->depth && h->fed))
         return false; /* something may wait for one and be waited for by the other */
-    if (!same_domain(g, h))
+    if (!same_domain(g, h) || picks_from(g, h) || picks_from(h, g))
         return false;
     uint32_t inner = g->inner | h->inner;
     for (int k = 0; k < g->item.n && inner != g->inner; k++)
@@ -247,7 +266,7 @@ static bool operands_allow(const Item *i, const Group *g)
             continue;
         Item *x = i->in[k], *base = through_views(x);
         bool inside = base->group == g && base->op != OP_RESHAPE && base->op != OP_BATCH_SUM;
-        if ((i->op == OP_GATHER || i->op == OP_PICK) && inside)
+        if (picks(i) && inside)
             return false;
         if (inside) {
             if (x->type.batched != base->type.batched)
@@ -257,7 +276,8 @@ static bool operands_allow(const Item *i, const Group *g)
         if (reads_storage_of(x, g))
             return false;
         /* a group nobody waits for can still be made later */
-        bool merges = base->group && base->op != OP_RESHAPE && can_absorb(g, base->group);
+        bool merges =
+            !picks(i) && base->group && base->op != OP_RESHAPE && can_absorb(g, base->group);
         if (depth_of(x, g->phase) >= g->depth && g->fed && !merges)
             return false;
     }
@@ -475,7 +495,7 @@ static void place_item(Build *b, Item *i)
         memcpy(ask[k]->dim, dim, sizeof dim);
         ask[k]->inner = inner;
         for (int j = 0; j < n; j++)
-            if (makes_operand(ask[j], i) && can_absorb(ask[k], ask[j]))
+            if (!picks(i) && makes_operand(ask[j], i) && can_absorb(ask[k], ask[j]))
                 absorb(b, ask[k], ask[j]);
         put_in(b, ask[k], i);
         return;
@@ -483,108 +503,9 @@ static void place_item(Build *b, Item *i)
     own_group(b, i);
 }
 
-/* ---- order ---- */
-
-static void after(Build *b, Group *first, Group *then)
-{
-    if (first == then || first->phase != then->phase)
-        return;
-    vec_push(b->a, &first->next, then);
-    then->waits++;
-}
-
-static void wait_for(Build *b, Group *g, Item *x)
-{
-    if (x->group) {
-        after(b, x->group, g);
-        return;
-    }
-    for (int k = 0; k < x->n_in; k++)
-        wait_for(b, g, x->in[k]);
-}
-
-static void link_groups(Build *b)
-{
-    for (int k = 0; k < b->group.n; k++) {
-        Group *g = b->group.v[k];
-        for (int j = 0; j < g->item.n; j++)
-            for (int x = 0; x < g->item.v[j]->n_in; x++)
-                wait_for(b, g, g->item.v[j]->in[x]);
-    }
-    /* a parameter is written after everybody of the phase has read it */
-    for (int k = 0; k < b->item.n; k++) {
-        Item *w = b->item.v[k];
-        if (w->op != OP_ASSIGN)
-            continue;
-        for (int j = 0; j < w->in[0]->reader.n; j++)
-            if (w->in[0]->reader.v[j]->item.n)
-                after(b, w->in[0]->reader.v[j], w->group);
-    }
-}
-
-static void heap_push(Group **heap, int *n, Group *g)
-{
-    int i = (*n)++;
-    heap[i] = g;
-    for (; i > 0 && heap[i]->key < heap[(i - 1) / 2]->key; i = (i - 1) / 2) {
-        Group *t = heap[i];
-        heap[i] = heap[(i - 1) / 2];
-        heap[(i - 1) / 2] = t;
-    }
-}
-
-static Group *heap_pop(Group **heap, int *n)
-{
-    Group *top = heap[0];
-    heap[0] = heap[--*n];
-    for (int i = 0;;) {
-        int c = 2 * i + 1;
-        if (c >= *n)
-            break;
-        if (c + 1 < *n && heap[c + 1]->key < heap[c]->key)
-            c++;
-        if (heap[i]->key <= heap[c]->key)
-            break;
-        Group *t = heap[i];
-        heap[i] = heap[c];
-        heap[c] = t;
-        i = c;
-    }
-    return top;
-}
-
-/* Each phase in order; within it the group whose last item comes first in the graph, among those
- * that can run. */
-static void order_groups(Build *b)
-{
-    Group **heap = arena_array(b->a, Group *, b->group.n + 1);
-    for (int p = 0; p < N_PHASES; p++) {
-        int n = 0, in_phase = 0, done = 0;
-        for (int k = 0; k < b->group.n; k++) {
-            Group *g = b->group.v[k];
-            if ((int)g->phase != p || !g->item.n)
-                continue;
-            in_phase++;
-            if (!g->waits)
-                heap_push(heap, &n, g);
-        }
-        while (n) {
-            Group *g = heap_pop(heap, &n);
-            vec_push(b->a, &b->order, g);
-            done++;
-            for (int k = 0; k < g->next.n; k++)
-                if (--g->next.v[k]->waits == 0)
-                    heap_push(heap, &n, g->next.v[k]);
-        }
-        if (done != in_phase)
-            BUG("the groups of phase %d wait for each other (%d of %d ordered)", p, done, in_phase);
-    }
-}
-
 void groups_make(Build *b)
 {
     for (int k = 0; k < b->item.n; k++)
         place_item(b, b->item.v[k]);
-    link_groups(b);
-    order_groups(b);
+    groups_order(b);
 }
