@@ -75,6 +75,7 @@ void hand_finish(Model *m, Node *loss)
     m->train.loss = loss;
     copy_graph(m->eval.graph, g, now);
     m->eval.loss = now[loss->id];
+    m->eval.logits = m->train.logits ? now[m->train.logits->id] : NULL;
     for (int i = 0; i < m->train.report.n; i++) {
         Report r = m->train.report.v[i];
         r.value = now[r.value->id];

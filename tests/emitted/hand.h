@@ -9,8 +9,8 @@ Model *hand_model(Arena *a, Diag *d, const char *name, int64_t batch);
 /* A parameter (or buffer) or an input, and its leaf in the training graph. */
 Node *hand_param(Model *m, const char *path, const Type *t, bool buffer);
 Node *hand_input(Model *m, const char *name, const Type *t);
-/* `loss`, and whatever is in m->train.report and .root already, are the model's: the evaluation
- * graph becomes a copy of the training graph. */
+/* `loss`, and whatever is in m->train.report, .logits and .root already, are the model's: the
+ * evaluation graph becomes a copy of the training graph. */
 void hand_finish(Model *m, Node *loss);
 
 /* From a model as lower.c hands it on to its plan, checked after every pass; NULL: reported.
