@@ -5,7 +5,7 @@
 steps=${STEPS:-3}
 small=""
 if sanitized; then # some twenty times slower: one layer less shows the same
-    small="-D layers=2 -D width=64 -D heads=4 -D ctx=32"
+    small="-D layers=2 -D width=96 -D heads=4 -D ctx=64"
 fi
 sample_data
 
@@ -64,7 +64,8 @@ compiled() {
     layers=""
     case $name in gpt | llama) layers=$small ;; esac
     # shellcheck disable=SC2086
-    expect 0 "$BMC" compile $name.bm -o "$folder" $layers "$@"
+    expect 0 "$BMC" compile $name.bm -o "$folder" $layers "$@" || return
+    must "$folder has whole grains" grep -q '"below_grain":false' "$folder/plan.json"
 }
 
 for name in $trainable; do
