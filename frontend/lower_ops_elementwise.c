@@ -36,6 +36,8 @@ static double apply(Op op, double x)
         return gelu_of(x);
     case OP_SILU:
         return x / (1 + exp(-x));
+    case OP_ELU:
+        return x > 0 ? x : expm1(x);
     case OP_SOFTPLUS:
         return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
     default:
@@ -230,6 +232,7 @@ const Operator ops_elementwise[] = {{"exp", "x", op_unary, OP_EXP, false},
                                     {"relu", "x", op_unary, OP_RELU, false},
                                     {"silu", "x", op_unary, OP_SILU, false},
                                     {"softplus", "x", op_unary, OP_SOFTPLUS, false},
+                                    {"elu", "x", op_unary, OP_ELU, false},
                                     {"gelu", "x, approximate = none", op_gelu, OP_GELU, false},
                                     {"abs", "x", op_abs, 0, false},
                                     {"int", "x", op_int, 0, false},

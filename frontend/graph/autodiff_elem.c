@@ -123,6 +123,13 @@ void grad_softplus(Autodiff *ad, Node *n, Node *dy)
     give(ad, n->in[0], mul(ad, dy, g1(ad->g, OP_SIGMOID, n->in[0])));
 }
 
+/* 1 above 0, exp(x) = y + 1 below */
+void grad_elu(Autodiff *ad, Node *n, Node *dy)
+{
+    Node *above = g2(ad->g, OP_LT, num(ad, 0), n);
+    give(ad, n->in[0], g3(ad->g, OP_WHERE, above, dy, mul(ad, dy, add(ad, n, num(ad, 1)))));
+}
+
 void grad_cast(Autodiff *ad, Node *n, Node *dy)
 {
     give(ad, n->in[0], dy); /* float to float: a cast from or to another kind is never asked */

@@ -58,6 +58,7 @@ static const GradCase grad_case[] = {
     UNARY("gelu", ANY, "x"),
     UNARY("silu", ANY, "x"),
     UNARY("softplus", ANY, "x"),
+    UNARY("elu", ANY, "x"),
     {"gelu tanh", "a: param[3, 5] " ANY "w: param[7] " ANY, "x: [3, 5]",
      "return average(gelu(a * x, approximate = \"tanh\") * x) + "
      "average(gelu(w, approximate = \"tanh\"))"},

@@ -105,6 +105,8 @@ static double one(Op op, double a)
         return a * sigmoid(a);
     case OP_SOFTPLUS:
         return fmax(a, 0) + log1p(exp(-fabs(a)));
+    case OP_ELU:
+        return a > 0 ? a : expm1(a);
     case OP_NOT:
         return a == 0;
     case OP_DETACH:

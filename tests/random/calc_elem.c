@@ -71,6 +71,8 @@ static Slope curved(Op op, double a)
         return rounded(a * s, s + a * s * (1 - s), 2);
     case OP_SOFTPLUS:
         return rounded(fmax(a, 0) + log1p(exp(-fabs(a))), s, 2);
+    case OP_ELU: /* exp(a) - 1 is off by a rounding of exp(a), however small the result */
+        return rounded(a > 0 ? a : expm1(a), a > 0 ? 1 : exp(a), 2);
     default:
         BUG("calc: %s is no curve", op_info[op].name);
     }

@@ -7,9 +7,10 @@
 
 static Node *unary(Make *k)
 {
-    static const Op op[] = {OP_NEG,  OP_ABS,      OP_SIGN, OP_FLOOR,   OP_SIN,    OP_COS,
-                            OP_TANH, OP_ERF,      OP_RELU, OP_SIGMOID, OP_GELU,   OP_GELU_TANH,
-                            OP_SILU, OP_SOFTPLUS, OP_GELU, OP_RELU,    OP_DETACH, OP_SIN};
+    static const Op op[] = {OP_NEG,  OP_ABS,       OP_SIGN, OP_FLOOR,    OP_SIN,
+                            OP_COS,  OP_TANH,      OP_ERF,  OP_RELU,     OP_SIGMOID,
+                            OP_GELU, OP_GELU_TANH, OP_SILU, OP_SOFTPLUS, OP_GELU,
+                            OP_RELU, OP_DETACH,    OP_SIN,  OP_ELU};
     Node *x = make_some(k, DT_F32);
     return x ? g1(k->g, op[make_below(k, countof(op))], x) : NULL;
 }

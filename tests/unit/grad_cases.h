@@ -35,6 +35,7 @@ UNARY(GELU, ANY)
 UNARY(GELU_TANH, ANY)
 UNARY(SILU, ANY)
 UNARY(SOFTPLUS, ANY)
+UNARY(ELU, ANY)
 
 /* Every way two operands can broadcast: over samples, over axes, over both, neither. */
 static Node *binary(Check *c, Op op, Draw a, Draw b)
@@ -333,6 +334,7 @@ static const Case grad_case[] = {
     {OP_GELU_TANH, "gelu_tanh", case_GELU_TANH},
     {OP_SILU, "silu", case_SILU},
     {OP_SOFTPLUS, "softplus", case_SOFTPLUS},
+    {OP_ELU, "elu", case_ELU},
     {OP_CAST, "cast", case_cast},
     {OP_ADD, "add", case_ADD},
     {OP_ADD, "reuse", case_reuse},
