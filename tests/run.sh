@@ -108,7 +108,7 @@ check() { # check NAME ctest-option...
 if [ "$mode" = quick ]; then
     build release -DCMAKE_BUILD_TYPE=Release && check release -L 'unit|lang|plan|emit|lint' -LE slow
 else
-    build debug -DCMAKE_BUILD_TYPE=Debug && check debug -LE 'slow|lint'
+    build debug -DCMAKE_BUILD_TYPE=Debug && check debug -LE 'slow|lint|random'
     slow='slow'
     [ "$mode" = full ] && slow='none'
     build release -DCMAKE_BUILD_TYPE=Release && check release -LE "$slow"
