@@ -4,7 +4,11 @@
 #include <inttypes.h>
 #include <math.h>
 
+#ifdef BM_SMALL_LIMITS
+enum { MAX_NESTED = 64, MAX_DEPTH = 300, MAX_WORK = 4000, MAX_STACK = 100 };
+#else
 enum { MAX_NESTED = 64, MAX_DEPTH = 2500, MAX_WORK = 2000000, MAX_STACK = 100000 };
+#endif
 
 bool enter(Lower *l, Span at)
 {
