@@ -464,10 +464,11 @@ static bool makes_operand(const Group *g, const Item *i)
     return false;
 }
 
-/* Sums over the batch with many columns are kernels over columns: no partials, no fold. */
+/* Sums over the batch with many columns are kernels over columns: no partials, no fold. They read
+ * memory. */
 static bool by_columns(const Item *i)
 {
-    if (i->op != OP_BATCH_SUM || i->attr.reduce.axes)
+    if (i->op != OP_BATCH_SUM || i->attr.reduce.axes || i->in[0]->place.root->cls == IC_VIRTUAL)
         return false;
     return type_count(&i->in[0]->type) > 4096;
 }

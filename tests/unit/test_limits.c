@@ -34,6 +34,9 @@ static const Edge edge[] = {
      "model M {\n w: param[2**20] ~ zeros\n forward(x: [2**20]) { return average(x * w) } "
      "}\n" TRAIN("2**30"),
      NULL},
+    {"a sum over the batch of a number, in many columns",
+     "model M {\n fc: Linear(4, 5000)\n forward(x: [4]) { return average(fc(x)) } }\n" TRAIN("4"),
+     NULL},
     {"deep",
      "model M {\n h[12000]: RMSNorm(4)\n forward(x: [4]) { return average(h(x)) } }\n" TRAIN("1"),
      "unrolls to more than 250000 operations"},
