@@ -88,10 +88,9 @@ typedef struct Build {
     ItemList item;
     Item **of_node; /* by node id */
     GroupList group, order;
-    int last_heavy;         /* id of the last group with a kernel of its own */
-    Map *kernels;           /* of the plan: hash text -> Kernel */
-    const Item *result[64]; /* what the host reads: kept to the program's end */
-    int n_result;
+    int last_heavy;  /* id of the last group with a kernel of its own */
+    Map *kernels;    /* of the plan: hash text -> Kernel */
+    ItemList result; /* what the host reads: kept to the program's end */
     Diag *d;
 } Build;
 

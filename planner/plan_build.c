@@ -11,7 +11,7 @@
 static void want(Build *b, const Node *n)
 {
     if (n)
-        b->result[b->n_result++] = item_of(b, n);
+        vec_push(b->a, &b->result, item_of(b, n));
 }
 
 /* A total of weights; a number goes into the term's coefficient instead. */
@@ -25,15 +25,15 @@ static void want_total(Build *b, const Node *n)
  * a view of one) or is storage the update writes is written out, at the end of its phase. */
 static void write_results(Build *b)
 {
-    for (int k = 0; k < b->n_result; k++) {
-        Item *x = item_of(b, b->result[k]->node), *root = x->place.root;
+    for (int k = 0; k < b->result.n; k++) {
+        Item *x = item_of(b, b->result.v[k]->node), *root = x->place.root;
         if (root->cls == IC_VIRTUAL || root->op == OP_PARAM || root->op == OP_BUFFER) {
             int at = 0;
             while (at < b->item.n && b->item.v[at]->phase <= x->phase)
                 at++;
             x = b->of_node[x->node->id] = copy_at(b, x, &x->type, at, x->phase);
         }
-        b->result[k] = x;
+        b->result.v[k] = x;
     }
 }
 
@@ -74,8 +74,8 @@ static void mark_last_uses(Build *b)
             for (int x = 0; x < g->item.v[j]->n_in; x++)
                 g->item.v[j]->in[x]->place.root->last_use = g->turn;
     }
-    for (int k = 0; k < b->n_result; k++)
-        b->result[k]->place.root->last_use = b->order.n + 1;
+    for (int k = 0; k < b->result.n; k++)
+        b->result.v[k]->place.root->last_use = b->order.n + 1;
 }
 
 static void mark_all_stored(Build *b)
@@ -93,8 +93,8 @@ static void mark_all_stored(Build *b)
                 mark_stored(i->in[j]);
         }
     }
-    for (int k = 0; k < b->n_result; k++)
-        mark_stored((Item *)b->result[k]);
+    for (int k = 0; k < b->result.n; k++)
+        mark_stored(b->result.v[k]);
 }
 
 /* ---- one program ---- */

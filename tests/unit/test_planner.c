@@ -254,6 +254,60 @@ static void same_model_same_plan(void **state)
     drop(&b);
 }
 
+#define TRAIN "train {\n  batch = 4\n  steps = 1\n  optimizer = sgd(lr = 0.1)\n}\n"
+
+/* make() verifies; these once were wrong, or a BUG. */
+static void products_on_either_side(void **state)
+{
+    (void)state;
+    Made t = make("model M {\n"
+                  "  w: param[2, 5] ~ ones\n  a: param[2, 1, 2, 5] ~ ones\n"
+                  "  forward(x: [5, 3], y: [2, 5, 3], z: [3, 5, 2]) {\n"
+                  "    return average(w @ x) + average(w @ y) + average(a @ z)\n  }\n}\n" TRAIN,
+                  (PlanOptions){.micro_batch = 2});
+    assert_non_null(t.plan);
+    drop(&t);
+}
+
+/* What the host reads is memory no update writes. */
+static void results_are_kept(void **state)
+{
+    (void)state;
+    Made t = make("model M {\n  w: param[3] ~ ones\n  s: param[] ~ ones\n"
+                  "  forward(x: [3]) {\n    report scale = average(s)\n"
+                  "    report half = average(arange(1) + 0.5)\n"
+                  "    return average(w * x) + average(s * s)\n  }\n}\n" TRAIN,
+                  (PlanOptions){0});
+    assert_non_null(t.plan);
+    int reports = 0;
+    for (int k = 0; k < t.plan->term.n; k++) {
+        const LossTerm *r = &t.plan->term.v[k];
+        assert_true(r->num.buffer >= t.plan->n_persistent);
+        reports += r->report;
+    }
+    assert_int_equal(reports, 4); /* two programs */
+    drop(&t);
+}
+
+/* A hundred reports of one value: more than a kernel has arguments, more than a few results. */
+static void many_results(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    StrBuf s = strbuf_new(a);
+    strbuf_add(&s, "model M {\n  w: param[3] ~ ones\n  forward(x: [3]) {\n    y = x * w\n");
+    for (int k = 0; k < 100; k++)
+        strbuf_printf(&s, "    report r%d = average(sin(y * %d.5))\n", k, k);
+    strbuf_add(&s, "    return average(y * y)\n  }\n}\n" TRAIN);
+    Made t = make(s.text, (PlanOptions){0});
+    assert_non_null(t.plan);
+    assert_true(t.plan->term.n >= 200);
+    for (int k = 0; k < t.plan->kernel.n; k++)
+        assert_true(t.plan->kernel.v[k]->n_arg <= countof(t.plan->kernel.v[k]->arg_dtype));
+    drop(&t);
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +320,9 @@ int main(void)
         cmocka_unit_test(a_micro_batch_must_divide),
         cmocka_unit_test(grains_ignore_the_micro_batch),
         cmocka_unit_test(same_model_same_plan),
+        cmocka_unit_test(products_on_either_side),
+        cmocka_unit_test(results_are_kept),
+        cmocka_unit_test(many_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
