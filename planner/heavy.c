@@ -2,6 +2,10 @@
  * many columns. */
 #include "planner/build.h"
 
+/* Products of fewer rows have other last bits than the same rows of larger ones (runtime/gemm.c).
+ */
+enum { FEW_ROWS = 16 };
+
 /* A matrix operand: the last two axes, a run of products before them, the batch. */
 typedef struct Mat {
     int64_t rows, cols, rs, cs; /* sizes and strides */
@@ -100,6 +104,8 @@ static void matmul(Build *b, Item *i)
         uniform_rows(&z, &uz)) {
         g->m = z.lead * z.rows; /* one tall product: the batch is more rows */
         g->m_nb = z.batched;
+        if (z.batched && b->nb * g->m < FEW_ROWS && b->nb < b->m->batch && b->kind == PROGRAM_TRAIN)
+            b->plan->below_grain = true;
         g->lda = ux;
         g->ldc = uz;
     } else {

@@ -33,6 +33,7 @@ static int64_t up(int64_t n, int64_t d)
 enum {
     MOST_ROWS = 256,
     LEAST_ROWS = 64,
+    FEW_ROWS = 16, /* oneDNN takes another way below it, with other last bits */
     WIDE = 384,
     NARROW = 192,
     ENOUGH = 32, /* tiles */
@@ -63,7 +64,7 @@ static void gemm_tile(const gemm_job *j, int64_t unit)
     int64_t batch = unit / (j->across * j->down);
     int64_t i0 = batch / j->count1, i1 = batch % j->count1;
     int64_t row = down * j->rows, column = across * j->columns;
-    int64_t rows = g->m - row < j->rows ? g->m - row : j->rows;
+    int64_t rows = down == j->down - 1 ? g->m - row : j->rows;
     int64_t columns = g->n - column < j->columns ? g->n - column : j->columns;
     const real *a = j->a + i0 * g->a0 + i1 * g->a1 + (g->ta ? row : row * g->lda);
     const real *b = j->b + i0 * g->b0 + i1 * g->b1 + (g->tb ? column * g->ldb : column);
@@ -92,6 +93,8 @@ void bmrt_gemm_on(bmrt_pool *p, const bmrt_gemm_args *g, const real *a, const re
         return;
     bmrt_gemm_tile(g->m, g->n, g->k, &j.rows, &j.columns);
     j.down = up(g->m, j.rows);
+    if (j.down > 1 && g->m - (j.down - 1) * j.rows < FEW_ROWS)
+        j.down--; /* the last tile takes the rest: a row's bits are the same in any product */
     j.across = up(g->n, j.columns);
     int64_t units = at_least_1(g->count0) * j.count1 * j.down * j.across;
     /* A unit of less than some 50,000 products is not worth another thread. */

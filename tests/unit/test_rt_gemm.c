@@ -154,10 +154,12 @@ static void a_row_does_not_depend_on_the_number_of_rows(void **state)
             bmrt_gemm_args g = {.m = ROWS, .n = n, .k = k, .tb = tb, .lda = k, .ldc = n};
             g.ldb = tb ? k : n;
             bmrt_gemm_on(p, &g, a, b, whole);
-            for (g.m = 64; g.m < ROWS; g.m *= 2) {
-                for (int64_t row = 0; row < ROWS; row += g.m)
-                    bmrt_gemm_on(p, &g, a + row * k, b, part + row * n);
-                assert_memory_equal(whole, part, (size_t)(ROWS * n) * sizeof *whole);
+            static const int64_t rows[] = {16, 64, 65, 70, 128, 131, 195, 256, 257};
+            for (int r = 0; r < (int)(sizeof rows / sizeof *rows); r++) {
+                int64_t done = 0;
+                for (g.m = rows[r]; done + g.m <= ROWS; done += g.m)
+                    bmrt_gemm_on(p, &g, a + done * k, b, part + done * n);
+                assert_memory_equal(whole, part, (size_t)(done * n) * sizeof *whole);
             }
             free(a), free(b), free(whole), free(part);
         }
