@@ -233,8 +233,9 @@ static void compute_new(Make *k)
     }
     for (; k->computed < k->g->node.n; k->computed++) {
         const Node *n = k->g->node.v[k->computed];
-        k->calc.flaw = NULL;
-        calc_node(&k->calc, n);
+        k->calc.flaw = n->type.dtype == DT_ERROR ? "operands that do not fit" : NULL;
+        if (!k->calc.flaw)
+            calc_node(&k->calc, n);
         k->bad[n->id] = k->calc.flaw != NULL;
         for (int i = 0; i < n->n_in; i++)
             k->bad[n->id] = k->bad[n->id] || k->bad[n->in[i]->id];
