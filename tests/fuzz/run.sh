@@ -1,20 +1,20 @@
 #!/bin/sh
 # Runs one libFuzzer target: run.sh SOURCE.c PROGRAM
-# The source says how, in one line of its first comment:
+# The source says how, in its first comment:
 #   fuzz: runs=20000 floor=1500 max_len=4096 seeds=samples,tests/lang dict=tests/fuzz/bm.dict
 # Less edge coverage than `floor` is a failure: a target that stopped reaching the code finds nothing.
 # FUZZ_SCALE multiplies the runs.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 name=$(basename "$1" .c)
-line=$(sed -n 's/^.*fuzz: *\(runs=.*\)$/\1/p' "$1" | head -n 1)
+comment=$(sed '/\*\//q' "$1")
 value() {
-    printf '%s\n' "$line" | tr ' ' '\n' | sed -n "s/^$1=//p"
+    printf '%s\n' "$comment" | tr ' ' '\n' | sed -n "s/^$1=//p"
 }
 runs=$(value runs)
 floor=$(value floor)
 if [ -z "$runs" ] || [ -z "$floor" ]; then
-    echo "$1 has no 'fuzz: runs=N floor=N' line"
+    echo "$1 has no 'fuzz: runs=N floor=N' in its first comment"
     exit 1
 fi
 runs=$((runs * ${FUZZ_SCALE:-1}))
