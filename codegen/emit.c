@@ -239,7 +239,8 @@ static void print_kernel_names(const Emit *e, StrBuf *s)
 static void print_map(const Emit *e, StrBuf *s)
 {
     static const char *const role[N_ROLES] = {"parameter", "state",    "buffer", "host",
-                                              "input",     "gradient", "saved",  "temporary"};
+                                              "input",     "gradient", "saved",  "temporary",
+                                              "gathered",  "staging"};
     strbuf_printf(
         s,
         "/* Places in the arena of %" PRId64 " bytes, %" PRId64 " of them for the whole "

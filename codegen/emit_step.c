@@ -278,6 +278,14 @@ void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, 
     case K_SUM_SQUARES:
         call_sum_squares(&p);
         break;
+    case K_NORM:
+    case K_ZERO:
+    case K_ALL_GATHER:
+    case K_REDUCE_SCATTER:
+    case K_ALL_REDUCE:
+    case K_COPY:
+    case K_TREE:
+        BUG("%s is not emitted yet", p.step->kernel->name);
     case K_FUSED:
     case K_FOLD:
     case K_BATCH:

@@ -162,6 +162,13 @@ static void kernel_c(StrBuf *s, const Kernel *k)
         break;
     case K_GEMM:
     case K_SUM_SQUARES:
+    case K_NORM:
+    case K_ZERO:
+    case K_ALL_GATHER:
+    case K_REDUCE_SCATTER:
+    case K_ALL_REDUCE:
+    case K_COPY:
+    case K_TREE:
         break; /* calls of the runtime */
     }
 }

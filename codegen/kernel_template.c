@@ -184,6 +184,13 @@ void template_c(StrBuf *s, const Kernel *k)
     case K_ATTENTION_GRAD:
     case K_GEMM:
     case K_SUM_SQUARES:
+    case K_NORM:
+    case K_ZERO:
+    case K_ALL_GATHER:
+    case K_REDUCE_SCATTER:
+    case K_ALL_REDUCE:
+    case K_COPY:
+    case K_TREE:
         BUG("%s has no template", k->name);
     }
 }

@@ -111,7 +111,7 @@ static void dims(StrBuf *s, const Type *t)
 
 static void after_offset(StrBuf *s, const Tensor *t)
 {
-    strbuf_printf(s, ", %d, ", (int)t->init->kind);
+    strbuf_printf(s, ", 0, 0, false, %d, ", (int)t->init->kind);
     strbuf_double(s, t->init->a);
     strbuf_add(s, ", ");
     strbuf_double(s, t->init->b);

@@ -373,6 +373,8 @@ void lower_settings(Lower *l)
     m->batch = 1;
     m->batch_at = NO_SPAN;
     m->plan.ranks_at = m->plan.memory_at = m->plan.micro_at = NO_SPAN;
+    m->plan.hybrid_at = m->plan.recompute_at = m->plan.overlap_at = NO_SPAN;
+    m->plan.lead = -1;
     m->has_train = l->main->train != NULL;
     for (int i = 0; i < m->param.n; i++)
         vec_push(l->a, &l->block_init, m->param.v[i].init);

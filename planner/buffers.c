@@ -12,7 +12,8 @@ static int buffer_add(Build *b, const char *path, BufferRole role, DType t, int6
                 .role = role,
                 .dtype = t,
                 .bytes = bytes,
-                .leaf = -1};
+                .leaf = -1,
+                .group = -1};
     x.program = b->kind;
     x.first = -1;
     vec_push(b->a, &b->plan->buffer, x);

@@ -286,7 +286,7 @@ static Later colsum_ins(Fuser *u, Item *i)
                           bytes, false);
     Kernel *k = u->k;
     int a = k->n_arg++;
-    u->arg[a] = (Operand){buf, 0};
+    u->arg[a] = (Operand){buf, 0, 0};
     u->arg_root[a] = NULL;
     k->arg_dtype[a] = i->type.dtype;
     k->arg_written[a] = true;

@@ -224,7 +224,7 @@ static void add_part(Heavy *h, const Item *i, int index, const char *what, const
     unused.place = place_contiguous(NULL, t);
     int buf = buffer_temp(b, arena_printf(b->a, "%s.%s", i->node->path, what), t->dtype, bytes,
                           t->batched);
-    add_arg(h, (Operand){buf, 0}, t->dtype, view_of(&unused), true);
+    add_arg(h, (Operand){buf, 0, 0}, t->dtype, view_of(&unused), true);
 }
 
 static void finish(Heavy *h, Item *i, const char *stem)

@@ -83,7 +83,9 @@ static void summary_arena(Page *p)
                                                   [ROLE_INPUT] = "inputs",
                                                   [ROLE_GRAD] = "gradients, sums",
                                                   [ROLE_SAVED] = "saved activations",
-                                                  [ROLE_TEMP] = "temporaries"};
+                                                  [ROLE_TEMP] = "temporaries",
+                                                  [ROLE_GATHERED] = "gathered parameters",
+                                                  [ROLE_COMM] = "staging of collectives"};
         double share = t->arena_bytes > 0 ? (double)n / (double)t->arena_bytes : 0;
         grid_cell(&g,
                   arena_printf(p->a, "%s%s", name[k % N_ROLES], k < N_ROLES ? "" : " at the peak"));

@@ -39,7 +39,15 @@ typedef enum KernelKind {
     K_CUMSUM,         /* unit: one line along the axis */
     K_TOP_K,          /* unit: one row */
     K_GEMM,           /* a call of the runtime */
-    K_SUM_SQUARES,    /* a call of the runtime */
+    K_SUM_SQUARES,    /* a call of the runtime: one sum per grain of NORM_GRAIN elements */
+    K_NORM,           /* a call of the runtime: the sums of all groups' grains, in order */
+    K_ZERO,           /* a call of the runtime: gaps of a flat buffer become 0 */
+    K_ALL_GATHER,     /* collectives: on a stream of their own */
+    K_REDUCE_SCATTER,
+    K_ALL_REDUCE,
+    K_COPY, /* between the device's arena and the host's: on the copy stream */
+    K_TREE, /* a call of the runtime: one round's sums into the tree of rounds (reduce = invariant)
+             */
 } KernelKind;
 
 typedef enum InsKind {
@@ -108,11 +116,14 @@ typedef struct View {
  * + count (samples, int64_t; 1 when unbatched) ATTENTION       q, k, v, [mask], [bias], o, lse
  * [heads][Tq]   + draw when attr.attention.dropout > 0 ATTENTION_GRAD  q, k, v, o, lse, do, [mask],
  * [bias], dq, dk, dv, [dbias]       + draw likewise CUMSUM          x, y          TOP_K   x,
- * values, indices GEMM            a, b, c       SUM_SQUARES   x, out mask and bias views are
- * broadcast to [heads, Tq, Tk] already (stride 0 where broadcast). The arguments after the buffers
- * are pointers: draw `const bmrt_draw *`, first `const bool *`, count `const int64_t *`, in this
- * order, as far as the kernel uses them. A FUSED kernel with COLSUM (chunk > 0) gets count = units
- * in all, so that the last chunk may be short; its launch has ceil(units * nb / chunk) units. */
+ * values, indices GEMM            a, b, c       SUM_SQUARES   x, partial[grains of x]
+ * NORM            partial [ranks][grains a rank], out                          ZERO    x
+ * COPY            from, to                      TREE    leaf, tree [levels][elements]
+ * mask and bias views are broadcast to [heads, Tq, Tk] already (stride 0 where broadcast). The
+ * arguments after the buffers are pointers: draw `const bmrt_draw *`, first `const bool *`, count
+ * `const int64_t *`, in this order, as far as the kernel uses them. A FUSED kernel with COLSUM
+ * (chunk > 0) gets count = units in all, so that the last chunk may be short; its launch has
+ * ceil(units * nb / chunk) units. */
 enum { MAX_OPERANDS = 12 };
 
 typedef struct Gemm { /* fields of bmrt_gemm_args; those in `samples` are per sample and multiplied
@@ -128,6 +139,40 @@ typedef struct Gemm { /* fields of bmrt_gemm_args; those in `samples` are per sa
     bool sums_nb;         /* sums * nb */
     bool accumulates;     /* beta = first ? 0 : 1; else 0 */
 } Gemm;
+
+enum {
+    NORM_GRAIN = 1024, /* elements whose squares are summed together; shards are whole grains */
+    MAX_SEGMENTS = 8   /* of one collective */
+};
+
+/* A piece of a collective. Rank q's part of the whole is `elems` elements from `stride` * q on;
+ * every rank holds or gets its own part elsewhere ("shard") or in place. Elements are f32 unless
+ * the argument's dtype says otherwise. */
+typedef struct Segment {
+    int64_t elems;  /* of one rank's part */
+    int64_t stride; /* elements from one rank's part to the next in the whole */
+} Segment;
+
+/* Arguments: of each segment the whole and the shard (the same place when it works in place), then
+ * the staging memory if there is any.
+ *   ALL_GATHER      whole (written), shard (read)
+ *   REDUCE_SCATTER  whole (read), shard (written): the sum over ranks in rank order, or along a
+ *                   binary tree when `tree`; added to the shard unless it is the first round when
+ *                   `accumulates`
+ *   ALL_REDUCE      whole only (read and written): REDUCE_SCATTER in place, then ALL_GATHER in
+ *                   place
+ * With hybrid groups, parts are those of the rank's group; sums run over all ranks. */
+typedef struct Collective {
+    int n_segment;
+    Segment segment[MAX_SEGMENTS];
+    int64_t chunk; /* elements per rank that go through the staging memory at once; 0: no staging */
+    bool accumulates; /* the shard is a sum over rounds */
+    bool tree;
+} Collective;
+
+typedef struct Gap { /* of a flat buffer: elements no parameter has */
+    int64_t at, count;
+} Gap;
 
 typedef struct Template {    /* parameters of the other kinds */
     View view[MAX_OPERANDS]; /* by argument */
@@ -157,7 +202,13 @@ typedef struct Kernel {
     Fused fused;
     Gemm gemm;
     Template tpl;
-    uint64_t hash; /* of everything above but id, name and what: equal kernels are one */
+    Collective coll;
+    int n_gap; /* ZERO */
+    const Gap *gap;
+    int64_t *group_grains; /* NORM: grains of each group; tpl.rows of them. Grain j of a group lies
+                              on the rank that owns it: partial[rank][first grain of the group on a
+                              rank + j % grains a rank] */
+    uint64_t hash;         /* of everything above but id, name and what: equal kernels are one */
 } Kernel;
 
 #endif

@@ -5,6 +5,17 @@
  * interrupted by another, so one numbering gives all lifetimes. Within a program steps are ordered
  * by phase; PHASE_WEIGHT and PHASE_ROUND run `rounds` times.
  *
+ * Flat groups: the parameters of one unit with one optimizer lie one behind the other in one flat
+ * buffer, and so do their gradients and each kind of optimizer state. A rank's shard is a range of
+ * it: rank q of the k that share it has elements q * shard .. (q + 1) * shard - 1. The layout
+ * within a group is a function of the model alone; only the padding at its end depends on the
+ * ranks.
+ *
+ * Streams: steps of one stream run in the order of their ids; between streams only `wait` orders
+ * them, within one run of one phase (all streams start a phase together and end it together). A
+ * step waits for another one of its program and phase with a smaller id; when that is in a region,
+ * for the region's end.
+ *
  * The arena: persistent buffers first (parameters, optimizer state, model buffers, host scalars),
  * then the rest at offsets found by exact search. arena_bytes = persistent_bytes + max_live_bytes
  * when the search meets its bound. */
@@ -13,6 +24,7 @@
 
 #include "frontend/graph/model.h"
 #include "planner/kernel.h"
+#include "planner/machine.h"
 
 enum { ARENA_ALIGN = 64 };
 
@@ -27,6 +39,8 @@ typedef enum BufferRole {
     ROLE_GRAD,  /* gradients and other accumulators */
     ROLE_SAVED, /* made by the forward pass, read by the backward */
     ROLE_TEMP,
+    ROLE_GATHERED, /* whole parameters of a unit whose ranks keep shards */
+    ROLE_COMM,     /* staging memory of collectives */
     N_ROLES
 } BufferRole;
 
@@ -46,12 +60,25 @@ typedef struct Buffer {
                  */
     int64_t
         sample_bytes; /* batched: bytes of one sample (bytes = that times the samples it holds) */
+    int group;        /* index into Plan.group whose flat buffer this is; -1: none */
+    bool sharded;     /* it holds this rank's shard only */
+    bool host;        /* in the host's arena (offload): offset counts there */
 } Buffer;
 
 typedef struct Operand {
     int buffer;
-    int64_t offset; /* bytes from the buffer's start */
+    int64_t offset;  /* bytes from the buffer's start */
+    int64_t by_rank; /* bytes more for each rank before this one in its sharding group */
 } Operand;
+
+typedef enum Stream { STREAM_COMPUTE, STREAM_COMM, STREAM_COPY, N_STREAMS } Stream;
+
+typedef enum When { /* in which rounds a step of PHASE_ROUND or PHASE_WEIGHT runs */
+                    WHEN_ALWAYS,
+                    WHEN_FIRST, /* in the first round only */
+                    WHEN_LAST,  /* in the last round only */
+                    N_WHEN
+} When;
 
 typedef struct Step {
     int id;
@@ -66,7 +93,50 @@ typedef struct Step {
                      functions) */
     bool backward, recompute;
     int region; /* 0: none; steps of one region run chunk by chunk of samples (the loss head) */
+    bool onto;  /* adds to its accumulator in the first round too: another step wrote it before */
+    Stream stream;
+    When when;
+    int wait[N_STREAMS]; /* by stream: the last step there that must be over; -1: none */
+    int64_t ps;   /* predicted time of one run (a region: of all its chunks); 0 without a cost
+                     model */
+    int64_t sent; /* collectives: payload bytes this rank sends in one run */
+    int group;    /* collectives and flat updates: whose; the first one's of several; -1 */
 } Step;
+
+/* How much of a unit's state each rank keeps (ZeRO, Rajbhandari et al. 2020), and when its
+ * parameters are whole. */
+typedef enum Level {
+    LEVEL_0,    /* everything on every rank; gradients all-reduced */
+    LEVEL_1,    /* optimizer state in shards */
+    LEVEL_2,    /* and gradients, once they are reduced */
+    LEVEL_3,    /* and parameters, gathered for each use */
+    LEVEL_ONCE, /* as 3, but gathered once a step and kept through the rounds */
+    N_LEVELS
+} Level;
+
+typedef struct FlatGroup {
+    int id;
+    const char *path; /* "h.3", or "h.3#1" for its second optimizer; "" for the model's own */
+    int unit;         /* index into Plan.instance */
+    int optimizer;    /* index into Model.optimizer; -1: frozen */
+    int n;            /* parameters */
+    int *param;       /* [n] indices into Model.param */
+    int64_t *at;      /* [n] elements from the start of the flat buffer */
+    int64_t used;     /* elements up to the end of the last parameter, rounded up to NORM_GRAIN */
+    int64_t shard;    /* elements a rank keeps: shard * (ranks that share it) >= used */
+    Level level;
+    bool whole_grad; /* some gradient is more than a sum over the batch: all of them are made whole
+                        on every rank */
+    bool offload;    /* state and update in the host's arena */
+    const char *why; /* what decided the level: "zero h = 3", "memory", "fewest bytes moved" */
+    int params;      /* buffers: parameters (the shard when `sharded`) */
+    int grads;       /* gradients as the backward sums them; -1: frozen */
+    int grad_shard;  /* reduced gradients where they are a place of their own; -1 */
+    int n_state;
+    int state[4];    /* optimizer state, in the order of the model's kinds */
+    int host_params; /* offload: the shard of parameters and gradients in the host's arena; -1 */
+    int host_grads;
+} FlatGroup;
 
 typedef struct ProgramPlan {
     bool present;
@@ -90,6 +160,29 @@ typedef struct LossTerm { /* the program's loss = sum of coef * num / den (den b
     bool report, field; /* field: a batched value written per sample */
 } LossTerm;
 
+/* What the search tried: the chosen plan and the best ones it lost to it. */
+typedef struct Alternative {
+    int64_t micro_batch, rounds, arena_bytes, host_bytes;
+    int64_t step_ps, exposed_ps;            /* predicted; 0 without a cost model */
+    const char *zero, *recompute, *overlap; /* in words: "h.*: 3, rest: 1" */
+    bool fits;
+    const char *why; /* why it was not taken; NULL: the one chosen */
+} Alternative;
+
+/* A lower bound of the step time within the search space, for V25: for any lambda >= 0, the sum
+ * over units of min over options of (cost + lambda * bytes), less lambda * capacity. */
+typedef struct BoundOption {
+    int unit; /* class of units; `count` of them */
+    int count;
+    int64_t ps, bytes;
+} BoundOption;
+typedef struct Bounds {
+    VEC(BoundOption) option;
+    int64_t lambda_num, lambda_den; /* ps per byte */
+    int64_t fixed_ps, fixed_bytes, capacity;
+    int64_t lower_ps; /* what they prove */
+} Bounds;
+
 typedef struct Plan {
     Arena *arena;
     const Model *model;
@@ -105,7 +198,17 @@ typedef struct Plan {
     VEC(Step) step;
     VEC(Kernel *) kernel;
     VEC(LossTerm) term;
+    VEC(FlatGroup) group;
     ProgramPlan program[N_PROGRAMS];
+    int64_t shared_by; /* ranks that share one copy of the sharded state: `ranks`, or hybrid's k */
+    bool reduced;   /* accumulate = reduced: each round's gradients over ranks, then over rounds */
+    bool invariant; /* reduce = invariant */
+    bool overlap;
+    int lead;                    /* units a gather is issued ahead */
+    int64_t bucket_bytes;        /* most bytes of gradients in one collective */
+    const Machine *machine;      /* NULL: no cost model */
+    int64_t step_ps, exposed_ps; /* predicted, of one optimizer step */
+    Bounds bounds;
     int64_t arena_bytes, persistent_bytes, max_live_bytes, host_bytes;
     int max_live_step;
     bool offsets_proved;
@@ -113,16 +216,14 @@ typedef struct Plan {
     int64_t flops, step_bytes; /* of one optimizer step: counted */
     bool fused;                /* false: --no-fuse */
     int64_t memory;            /* bytes it had to fit in; 0: no limit */
-    struct PlanTry {           /* other micro-batches that were tried */
-        int64_t micro_batch, rounds, arena_bytes;
-        const char *why; /* why it was not taken; NULL: the one chosen */
-    } * tried;
-    int n_tried;
+    VEC(Alternative) tried;
 } Plan;
 
 typedef struct PlanOptions {
-    int64_t memory;      /* 0: what the machine has is not asked: no limit */
-    int64_t micro_batch; /* 0: the largest that fits */
+    int64_t memory;         /* 0: what the machine has; without a machine: no limit */
+    int64_t micro_batch;    /* 0: the planner's choice */
+    int64_t ranks;          /* 0: the file's, else 1 */
+    const Machine *machine; /* NULL: none */
     bool no_fuse;
 } PlanOptions;
 

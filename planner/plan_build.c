@@ -102,7 +102,7 @@ static void mark_all_stored(Build *b)
 static Operand operand_of(Build *b, const Node *n)
 {
     if (!n)
-        return (Operand){-1, 0};
+        return (Operand){-1, 0, 0};
     Item *i = item_of(b, n);
     return operand(b, i->place.root, i->place.offset);
 }
@@ -155,7 +155,7 @@ static void name_results(Build *b)
 {
     const Program *g = b->prog;
     ProgramPlan *p = &b->plan->program[b->kind];
-    p->norm = p->logits = (Operand){-1, 0};
+    p->norm = p->logits = (Operand){-1, 0, 0};
     if (b->kind == PROGRAM_SAMPLE) {
         p->logits = operand_of(b, g->logits);
         keep_to_end(b->plan, p->logits.buffer, b->kind);
@@ -403,7 +403,6 @@ static Plan *largest_that_fits(Tries *t)
 
 static void remember(const Tries *t, Plan *best)
 {
-    best->tried = arena_array(t->a, struct PlanTry, t->micro.n);
     for (int k = 0; k < t->micro.n; k++) {
         const Plan *p = t->plan[k];
         if (!p)
@@ -411,8 +410,12 @@ static void remember(const Tries *t, Plan *best)
         const char *why = p == best                       ? NULL
                           : p->arena_bytes > t->o->memory ? "needs more than memory"
                                                           : "more rounds";
-        best->tried[best->n_tried++] =
-            (struct PlanTry){p->micro_batch, p->rounds, p->arena_bytes, why};
+        Alternative x = {.micro_batch = p->micro_batch,
+                         .rounds = p->rounds,
+                         .arena_bytes = p->arena_bytes,
+                         .fits = why == NULL || p->arena_bytes <= t->o->memory,
+                         .why = why};
+        vec_push(t->a, &best->tried, x);
     }
 }
 

@@ -531,8 +531,8 @@ static void put_alternatives(Writer *w)
 {
     StrBuf *s = w->s;
     list_open(s, "alternatives");
-    for (int i = 0; i < w->p->n_tried; i++) {
-        const struct PlanTry *t = &w->p->tried[i];
+    for (int i = 0; i < w->p->tried.n; i++) {
+        const Alternative *t = &w->p->tried.v[i];
         list_item(s, i);
         key_int(s, "micro_batch", t->micro_batch);
         key_int(s, "rounds", t->rounds);
@@ -543,7 +543,7 @@ static void put_alternatives(Writer *w)
             key_null(s, "why");
         strbuf_char(s, '}');
     }
-    list_close(s, w->p->n_tried);
+    list_close(s, w->p->tried.n);
 }
 
 void plan_json(StrBuf *s, const Plan *p)

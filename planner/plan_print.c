@@ -26,8 +26,8 @@ static void print_totals(StrBuf *s, const Plan *p)
     if (p->max_live_step < p->step.n && p->step.n)
         strbuf_printf(s, ", at step %d %s", p->max_live_step, p->step.v[p->max_live_step].path);
     strbuf_char(s, '\n');
-    for (int i = 0; i < p->n_tried; i++) {
-        const struct PlanTry *t = &p->tried[i];
+    for (int i = 0; i < p->tried.n; i++) {
+        const Alternative *t = &p->tried.v[i];
         strbuf_printf(s, "  micro-batch %lld x %lld rounds: arena %lld, %s\n",
                       (long long)t->micro_batch, (long long)t->rounds, (long long)t->arena_bytes,
                       t->why ? t->why : "chosen");

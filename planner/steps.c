@@ -6,7 +6,7 @@
 
 Operand operand(Build *b, Item *root, int64_t element)
 {
-    return (Operand){buffer_of(b, root), element * dtype_size(root->type.dtype)};
+    return (Operand){buffer_of(b, root), element * dtype_size(root->type.dtype), 0};
 }
 
 /* The kernel's meaning as bytes: no names, no ids, no pointers. */
@@ -114,7 +114,9 @@ void step_add(Build *b, const Item *from, Phase phase, const Kernel *k, const Op
               .at = from->node->at,
               .instance = from->node->instance,
               .backward = from->backward,
-              .recompute = from->recompute};
+              .recompute = from->recompute,
+              .wait = {-1, -1, -1},
+              .group = -1};
     s.arg = arena_array(b->a, Operand, k->n_arg);
     memcpy(s.arg, arg, (size_t)k->n_arg * sizeof *arg);
     ProgramPlan *p = &b->plan->program[b->kind];

@@ -8,7 +8,7 @@
 
 WORDS(role, N_ROLES, [ROLE_PARAM] = "param", [ROLE_STATE] = "state", [ROLE_BUFFER] = "buffer",
       [ROLE_HOST] = "host", [ROLE_INPUT] = "input", [ROLE_GRAD] = "grad", [ROLE_SAVED] = "saved",
-      [ROLE_TEMP] = "temp")
+      [ROLE_TEMP] = "temp", [ROLE_GATHERED] = "gathered", [ROLE_COMM] = "comm")
 WORDS(phase, N_PHASES, [PHASE_PRE] = "pre", [PHASE_WEIGHT] = "weight", [PHASE_MID] = "mid",
       [PHASE_ROUND] = "round", [PHASE_POST] = "post", [PHASE_UPDATE] = "update")
 WORDS(program,
@@ -23,8 +23,12 @@ WORDS(kind, N_STEP_KINDS, [KIND_MAP] = "map", [KIND_ROW] = "row", [KIND_COLUMN] 
       [KIND_FOLD] = "fold", [KIND_BATCH] = "batch", [KIND_SCATTER] = "scatter",
       [KIND_ATTENTION] = "attention", [KIND_ATTENTION_GRAD] = "attention_grad",
       [KIND_CUMSUM] = "cumsum", [KIND_TOP_K] = "top_k", [KIND_GEMM] = "gemm",
-      [KIND_SUM_SQUARES] = "sum_squares")
-WORDS(stream, 1, "compute")
+      [KIND_SUM_SQUARES] = "sum_squares", [KIND_NORM] = "norm", [KIND_ZERO] = "zero",
+      [KIND_ALL_GATHER] = "all_gather", [KIND_REDUCE_SCATTER] = "reduce_scatter",
+      [KIND_ALL_REDUCE] = "all_reduce", [KIND_COPY] = "copy", [KIND_TREE] = "tree")
+WORDS(stream, N_STREAMS, "compute", "comm", "copy")
+WORDS(when, N_WHEN, "always", "first", "last")
+WORDS(level, N_LEVELS, "0", "1", "2", "3", "once")
 
 int word_find(Words w, const char *text)
 {
@@ -57,6 +61,20 @@ StepKind step_kind(const Kernel *k)
         return KIND_GEMM;
     case K_SUM_SQUARES:
         return KIND_SUM_SQUARES;
+    case K_NORM:
+        return KIND_NORM;
+    case K_ZERO:
+        return KIND_ZERO;
+    case K_ALL_GATHER:
+        return KIND_ALL_GATHER;
+    case K_REDUCE_SCATTER:
+        return KIND_REDUCE_SCATTER;
+    case K_ALL_REDUCE:
+        return KIND_ALL_REDUCE;
+    case K_COPY:
+        return KIND_COPY;
+    case K_TREE:
+        return KIND_TREE;
     }
     BUG("kernel %s has kind %d", k->name, (int)k->kind);
 }
@@ -72,12 +90,21 @@ bool kernel_accumulates(const Kernel *k, int arg)
         return k->tpl.accumulates;
     case K_GEMM:
         return k->gemm.accumulates;
+    case K_REDUCE_SCATTER:
+        return k->coll.accumulates && arg % 2 == 1;
+    case K_TREE: /* which of the rounds' sums it adds up is the round's number's to say */
+        return false;
     case K_FUSED:
     case K_ATTENTION:
     case K_ATTENTION_GRAD:
     case K_CUMSUM:
     case K_TOP_K:
     case K_SUM_SQUARES:
+    case K_NORM:
+    case K_ZERO:
+    case K_ALL_GATHER:
+    case K_ALL_REDUCE:
+    case K_COPY:
         return false;
     }
     BUG("kernel %s has kind %d", k->name, (int)k->kind);
@@ -85,6 +112,10 @@ bool kernel_accumulates(const Kernel *k, int arg)
 
 bool kernel_reads(const Kernel *k, int arg)
 {
+    if (k->kind == K_ALL_REDUCE)
+        return arg < k->coll.n_segment;
+    if (k->kind == K_TREE)
+        return true;
     if (k->kind != K_FUSED)
         return !k->arg_written[arg] || kernel_accumulates(k, arg);
     const Fused *f = &k->fused;

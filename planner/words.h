@@ -17,7 +17,9 @@ extern const Words init_words;    /* InitKind */
 extern const Words opt_words;     /* OptKind */
 extern const Words host_words;    /* HostKind */
 extern const Words kind_words;    /* what a step's kernel is: StepKind */
-extern const Words stream_words;  /* where it runs; one rank on the CPU has one stream */
+extern const Words stream_words;  /* Stream: "compute" "comm" "copy" */
+extern const Words when_words;    /* When: "always" "first" "last" */
+extern const Words level_words;   /* Level: "0" "1" "2" "3" "once" */
 
 typedef enum StepKind {
     KIND_MAP,    /* elementwise */
@@ -32,6 +34,13 @@ typedef enum StepKind {
     KIND_TOP_K,
     KIND_GEMM,
     KIND_SUM_SQUARES,
+    KIND_NORM,
+    KIND_ZERO,
+    KIND_ALL_GATHER,
+    KIND_REDUCE_SCATTER,
+    KIND_ALL_REDUCE,
+    KIND_COPY,
+    KIND_TREE,
     N_STEP_KINDS
 } StepKind;
 

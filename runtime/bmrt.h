@@ -54,7 +54,12 @@ typedef struct bmrt_tensor { /* a parameter, buffer or piece of optimizer state:
     int ndim;
     int64_t dim[6];
     int64_t count;  /* elements */
-    int64_t offset; /* bytes into the arena */
+    int64_t offset; /* bytes into the arena, of the flat buffer it lies in */
+    int64_t at;     /* elements from the start of that flat buffer */
+    int64_t shard;  /* 0: the buffer is whole on every rank. Else it holds elements q * shard ..
+                       (q + 1) * shard - 1 of the flat buffer, q the rank's place in its sharding
+                       group: this rank may have a piece of the tensor, or nothing */
+    bool host;      /* in the host's arena */
     int init;       /* 0 zeros 1 ones 2 fill(a) 3 normal(a) 4 uniform(a, b) 5 npy(file) */
     double a, b;
     const char *file;
@@ -95,6 +100,50 @@ typedef struct bmrt_host { /* a scalar the trainer writes before each step */
     int64_t offset;
 } bmrt_host;
 
+/* ---- collectives and copies: what the other streams run
+ * ---------------------------------------------------------- */
+
+typedef enum bmrt_stream_id { BMRT_COMPUTE, BMRT_COMM, BMRT_COPY, BMRT_STREAMS } bmrt_stream_id;
+
+typedef struct bmrt_place { /* in the arena */
+    int64_t offset;         /* bytes */
+    int64_t by_rank;        /* bytes more for each rank before this one in its sharding group */
+    bool host;              /* in the host's arena */
+} bmrt_place;
+
+typedef struct bmrt_segment { /* rank q's part of the whole: `elems` elements from q * stride on */
+    bmrt_place whole, shard;  /* the shard: where this rank's own part is, or goes */
+    int64_t elems, stride;
+} bmrt_segment;
+
+typedef enum bmrt_op_kind {
+    BMRT_ALL_GATHER,     /* the shards of all ranks of the group into everybody's whole */
+    BMRT_REDUCE_SCATTER, /* sum over all ranks of their wholes, each rank its part, into its shard
+                          */
+    BMRT_ALL_REDUCE,     /* both, in place */
+    BMRT_COPY_BYTES      /* whole (to) = shard (from), elems elements, one segment */
+} bmrt_op_kind;
+
+typedef struct bmrt_op { /* of the comm or the copy stream; f32 (real) elements */
+    int step;            /* its id in plan.json */
+    bmrt_op_kind kind;
+    int when;               /* 0 in every round, 1 in the first, 2 in the last */
+    int wait[BMRT_STREAMS]; /* by stream: the step there that must be over; -1: none */
+    const char *path;
+    const bmrt_segment *segment;
+    int n_segment;
+    int64_t staging;  /* byte offset of memory for (ranks - 1) * chunk elements */
+    int64_t chunk;    /* elements per rank that go through it at once; 0: none needed */
+    bool accumulates; /* REDUCE_SCATTER: the sum is added to the shard, but in the first round */
+    bool tree;        /* ranks are added along a binary tree, else in rank order */
+} bmrt_op;
+
+typedef struct bmrt_ops { /* what one stream runs in one phase of a program, in order */
+    const bmrt_op *op;
+    int n;
+} bmrt_ops;
+enum { BMRT_PHASES = 6 }; /* pre weight mid round post update */
+
 typedef struct bmrt bmrt;                        /* a running trainer */
 typedef void bmrt_phase_fn(bmrt *r, int64_t nb); /* nb: samples in this micro-batch */
 
@@ -108,6 +157,7 @@ typedef struct bmrt_program {
     int n_field;
     int64_t norm; /* byte offset of the gradient norm; -1: none */
     int n_loss;   /* terms of the loss; 0: `loss` is one value and its coef does not count */
+    const bmrt_ops *comm, *copy; /* [BMRT_PHASES] or NULL: nothing on that stream */
 } bmrt_program;
 
 typedef struct bmrt_model {
@@ -136,12 +186,20 @@ typedef struct bmrt_model {
     int64_t batch, rounds, steps, valid_every, seed;
     int schedule; /* 0 constant 1 linear 2 cosine 3 wsd */
     double warmup, min_lr, decay;
+    int64_t ranks, shared_by; /* ranks; ranks that share one copy of sharded state (all, or the
+                                 size of a hybrid group) */
+    int64_t host_arena_bytes; /* 0: none */
 } bmrt_model;
 
-enum { BMRT_VERSION = 1 };
+enum { BMRT_VERSION = 2 };
 
 /* The trainer's main: options, loop, files. Returns the exit code (BmStatus). */
 int bmrt_main(const bmrt_model *m, int argc, char **argv);
+
+/* What carries collectives: of libbmrt_mpi.a, which needs MPI. Emitted for more than one rank. */
+typedef struct bmrt_transport bmrt_transport;
+const bmrt_transport *bmrt_mpi(void);
+int bmrt_main_ranks(const bmrt_model *m, const bmrt_transport *t, int argc, char **argv);
 
 /* ---- what emitted phase functions call
  * ---------------------------------------------------------------------------- */
@@ -153,9 +211,21 @@ struct bmrt { /* the part emitted code reads; the rest is private (bmrt_private.
     uint64_t seed;
     int64_t step;    /* from 0 */
     int64_t sample0; /* place in the global batch of this micro-batch's first sample */
+    bool last;       /* last micro-batch of the loop */
+    int64_t round;   /* number of the micro-batch in the loop, from 0 */
+    int rank, ranks;
+    int64_t shard; /* this rank's place in its sharding group */
+    char *host;    /* the host's arena, or NULL */
 };
 
-#define BMRT_AT(r, offset) ((void *)((r)->arena + (int64_t)(offset)*BMRT_SCALE))
+#define BMRT_AT(r, offset)   ((void *)((r)->arena + (int64_t)(offset)*BMRT_SCALE))
+#define BMRT_HOST(r, offset) ((void *)((r)->host + (int64_t)(offset)*BMRT_SCALE))
+
+/* The compute stream is about to run step `id`: all before it are over. In phases where another
+ * stream works only. */
+void bmrt_step_begin(bmrt *r, int id);
+/* Until step `id` of another stream is over. */
+void bmrt_wait(bmrt *r, bmrt_stream_id stream, int id);
 
 /* A kernel does units lo..hi-1 of its iteration space (rows, tiles, columns: its own comment says).
  * Any split of 0..n-1 over any number of threads gives the same bits. arg[] are pointers into the
@@ -181,9 +251,21 @@ typedef struct bmrt_gemm_args {
 } bmrt_gemm_args;
 void bmrt_gemm(bmrt *r, const bmrt_gemm_args *g, const void *a, const void *b, void *c);
 
-/* out = sum of x[i]^2 in a fixed order (grains of 65,536 elements, 256 lanes each; then one after
- * the other). */
-void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *out);
+/* partial[g] = sum of x[i]^2 over the grain i / BMRT_NORM_GRAIN = g, in a fixed order (256 lanes,
+ * folded in halves). n is a multiple of the grain. */
+enum { BMRT_NORM_GRAIN = 1024 };
+void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *partial);
+/* out = the sum of all groups' grains, group by group, grain by grain, in double. grains[g]: of
+ * group g, on all ranks of a sharding group together, `ranks` of them; partial is [ranks][sum over
+ * groups of ceil(grains[g] / ranks)]: on each rank the groups lie one behind the other. */
+void bmrt_norm(bmrt *r, const void *partial, const int64_t *grains, int groups, int64_t ranks,
+               void *out);
+/* x[at .. at + count - 1] = 0 for each of n gaps {at, count}. */
+void bmrt_zero(bmrt *r, void *x, const int64_t (*gap)[2], int n);
+/* The sums of round r->round go into the binary tree of rounds (reduce = invariant): like a binary
+ * counter, equal subtrees are added, the earlier one on the left. tree is [levels][n]; after
+ * 2^k rounds level k has the sum of all. */
+void bmrt_tree(bmrt *r, void *leaf, void *tree, int64_t n);
 
 /* A kernel met an index outside 0..limit-1 (it went on with 0). The first of a run is kept (any
  * thread may call); the training loop looks after each round and ends with BMRT_MODEL and a message

@@ -31,8 +31,13 @@ typedef struct Param {
     int instance; /* in both graphs (they instantiate alike) */
     bool buffer;
     bool frozen;
-    int optimizer; /* index into Model.optimizer */
+    int optimizer;  /* index into Model.optimizer */
+    int zero;       /* what `zero` asked for: ZERO_AUTO, 0..3 or ZERO_ONCE */
+    bool offload;   /* its optimizer state lives on the host */
+    int64_t bucket; /* what `bucket` asked for, bytes; 0: the planner's choice */
+    Span zero_at, offload_at;
 } Param;
+enum { ZERO_AUTO = -1, ZERO_ONCE = 4 };
 
 typedef enum OptKind { OPT_SGD, OPT_ADAM, OPT_ADAMW, OPT_ADAGRAD, OPT_LION } OptKind;
 typedef struct Optimizer {
@@ -119,9 +124,19 @@ typedef struct Program {
     VEC(Node *) root;      /* everything that must run, effects included, in order */
 } Program;
 
+typedef enum RecomputeRule {
+    RECOMPUTE_AUTO,
+    RECOMPUTE_NONE, /* keep what the backward reads, but what costs nothing to make again */
+    RECOMPUTE_ALL,  /* of a block keep only what enters it */
+} RecomputeRule;
+
 typedef struct PlanRequest { /* the `plan` section and the flags: what the user asked for */
-    int64_t ranks, memory, micro_batch; /* 0: not said */
-    Span ranks_at, memory_at, micro_at;
+    int64_t ranks, memory, micro_batch, hybrid; /* 0: not said */
+    Span ranks_at, memory_at, micro_at, hybrid_at, recompute_at, overlap_at;
+    RecomputeRule *recompute; /* [instances of the training graph]; of units only */
+    bool no_overlap;          /* overlap = off */
+    int lead;                 /* units a gather is issued ahead; -1: the planner's choice */
+    const char *machine;      /* profile by name or file; NULL: not said */
 } PlanRequest;
 
 typedef struct Model {
@@ -138,7 +153,10 @@ typedef struct Model {
     Data data, valid;
     int64_t batch, steps, valid_every;
     Schedule schedule;
-    double clip; /* 0: none */
+    double clip;    /* 0: none */
+    bool reduced;   /* accumulate = reduced: each round's sums over the ranks, then over the rounds;
+                       else over the rounds on each rank, then over the ranks */
+    bool invariant; /* reduce = invariant: a fixed binary tree over (rank, round) */
     int64_t seed;
     Span batch_at;
     bool has_train;
