@@ -18,10 +18,8 @@ typedef struct bmrt_run {
     bmrt_options opt;
     bmrt_pool *pool;
     size_t arena_size; /* bytes mapped */
-    double *partial;   /* bmrt_sum_squares: one sum a grain; [grains of the arena] */
-    int64_t n_partial;
-    int64_t steps; /* of the whole training: the schedule's length */
-    int64_t stop;  /* steps of this run */
+    int64_t steps;     /* of the whole training: the schedule's length */
+    int64_t stop;      /* steps of this run */
     int64_t eval_every;
     bmrt_data train, valid; /* n is 0 where there is none */
     int64_t *index;         /* sample numbers of a micro-batch; [n_index] */
@@ -49,10 +47,6 @@ void bmrt_arena_destroy(bmrt_run *run);
 double bmrt_arena_resident(const bmrt_run *run);
 /* Largest resident size of the process so far, bytes; 0 when unknown. */
 int64_t bmrt_peak_rss(void);
-
-/* sum.c: storage for the partial sums. */
-BmStatus bmrt_sum_create(bmrt_run *run, bmrt_error *e);
-void bmrt_sum_destroy(bmrt_run *run);
 
 /* init.c: first values of one tensor, or of all persistent ones. They depend on the seed, the path
  * and the element, on nothing else. */

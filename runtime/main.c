@@ -182,8 +182,7 @@ static BmStatus start_machine(bmrt_run *run, bmrt_error *e)
     BmStatus s = bmrt_pool_create(&run->pool, threads, bmrt_gemm_quiet, e);
     if (s != BMRT_OK)
         return s;
-    s = bmrt_arena_create(run, e);
-    return s != BMRT_OK ? s : bmrt_sum_create(run, e);
+    return bmrt_arena_create(run, e);
 }
 
 static BmStatus set_weights(bmrt_run *run, bmrt_error *e)
@@ -304,7 +303,6 @@ static void release(bmrt_run *run, texts *t)
     bmrt_saver_destroy(&run->saver);
     bmrt_data_close(&run->train);
     bmrt_data_close(&run->valid);
-    bmrt_sum_destroy(run);
     bmrt_arena_destroy(run);
     bmrt_pool_destroy(run->pool);
     free(run->index);

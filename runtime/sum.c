@@ -1,13 +1,13 @@
-/* sum.c - the sum of squares in one fixed order.
- *
- * A grain of 65,536 elements is summed in 256 lanes (element i goes to lane i mod 256), the lanes
- * are folded in halves, and the grains are added one after the other, in double. */
+/* sum.c - sums in one fixed order: squares by grains, the gradient's norm, gaps, the tree of
+ * rounds. */
 #include "runtime/bmrt_private.h"
 
-#include <stdlib.h>
+#include <string.h>
 
-enum { GRAIN = 65536, LANES = 256 };
+enum { GRAIN = BMRT_NORM_GRAIN, LANES = 256 };
 
+/* Element i goes to lane i mod LANES, the lanes are folded in halves. A short grain is one whose
+ * missing elements are 0. */
 static real grain_squares(const real *x, int64_t n)
 {
     real lane[LANES] = {0};
@@ -28,7 +28,7 @@ static real grain_squares(const real *x, int64_t n)
 typedef struct sum_job {
     const real *x;
     int64_t n;
-    double *partial;
+    real *partial;
 } sum_job;
 
 static void sum_grains(void *job, int64_t lo, int64_t hi)
@@ -36,39 +36,69 @@ static void sum_grains(void *job, int64_t lo, int64_t hi)
     const sum_job *s = job;
     for (int64_t g = lo; g < hi; g++) {
         int64_t left = s->n - g * GRAIN;
-        s->partial[g] = (double)grain_squares(s->x + g * GRAIN, left < GRAIN ? left : GRAIN);
+        s->partial[g] = grain_squares(s->x + g * GRAIN, left < GRAIN ? left : GRAIN);
     }
 }
 
-void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *out)
+void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *partial)
 {
-    bmrt_run *run = bmrt_run_of(r);
-    int64_t grains = (n + GRAIN - 1) / GRAIN;
+    enum { LEAST = 16 }; /* grains worth a thread */
+    sum_job s = {x, n, partial};
+    bmrt_pool_split(bmrt_run_of(r)->pool, sum_grains, &s, (n + GRAIN - 1) / GRAIN, LEAST);
+}
+
+void bmrt_norm(bmrt *r, const void *partial, const int64_t *grains, int groups, int64_t ranks,
+               void *out)
+{
+    (void)r;
+    const real *p = partial;
+    int64_t all = 0, start = 0; /* grains of a rank; of those, the ones before this group's */
     double total = 0;
-    /* Only a piece of the arena is ever summed, so the partial sums always have room; the loop
-     * keeps that true for any n. */
-    for (int64_t first = 0; first < grains; first += run->n_partial) {
-        int64_t count = grains - first < run->n_partial ? grains - first : run->n_partial;
-        sum_job s = {(const real *)x + first * GRAIN, n - first * GRAIN, run->partial};
-        bmrt_pool_split(run->pool, sum_grains, &s, count, 1);
-        for (int64_t g = 0; g < count; g++)
-            total += run->partial[g];
+    for (int g = 0; g < groups; g++)
+        all += (grains[g] + ranks - 1) / ranks;
+    for (int g = 0; g < groups; g++) {
+        int64_t own = (grains[g] + ranks - 1) / ranks;
+        for (int64_t q = 0, left = grains[g]; left > 0; q++, left -= own)
+            for (int64_t j = 0; j < own && j < left; j++)
+                total += (double)p[q * all + start + j];
+        start += own;
     }
     *(real *)out = (real)total;
 }
 
-BmStatus bmrt_sum_create(bmrt_run *run, bmrt_error *e)
+void bmrt_zero(bmrt *r, void *x, const int64_t (*gap)[2], int n)
 {
-    run->n_partial = run->m->arena_bytes / (4 * (int64_t)GRAIN) + 1;
-    run->partial = calloc((size_t)run->n_partial, sizeof *run->partial);
-    if (!run->partial)
-        return bmrt_fail(e, BMRT_MACHINE, "no memory for %lld partial sums",
-                         (long long)run->n_partial);
-    return BMRT_OK;
+    (void)r;
+    for (int i = 0; i < n; i++)
+        memset((real *)x + gap[i][0], 0, (size_t)gap[i][1] * sizeof(real));
 }
 
-void bmrt_sum_destroy(bmrt_run *run)
+typedef struct tree_job {
+    const real *leaf;
+    real *tree;
+    int64_t n, round;
+} tree_job;
+
+/* Level l holds the sum of the last complete run of 2^l rounds; round j completes as many runs as
+ * j ends in bits that are 1, and the sum of all of them goes to the level above. */
+static void add_to_tree(void *job, int64_t lo, int64_t hi)
 {
-    free(run->partial);
-    run->partial = NULL;
+    enum { PIECE = 512 }; /* stays in the cache from level to level */
+    const tree_job *t = job;
+    real sum[PIECE];
+    for (int64_t at = lo; at < hi; at += PIECE) {
+        int64_t n = hi - at < PIECE ? hi - at : PIECE;
+        real *level = t->tree + at;
+        memcpy(sum, t->leaf + at, (size_t)n * sizeof *sum);
+        for (int64_t j = t->round; j & 1; j >>= 1, level += t->n)
+            for (int64_t i = 0; i < n; i++)
+                sum[i] = level[i] + sum[i];
+        memcpy(level, sum, (size_t)n * sizeof *sum);
+    }
+}
+
+void bmrt_tree(bmrt *r, void *leaf, void *tree, int64_t n)
+{
+    tree_job t = {leaf, tree, n, r->round};
+    bmrt_pool_split(bmrt_run_of(r)->pool, add_to_tree, &t, n, 16384);
 }

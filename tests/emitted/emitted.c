@@ -126,7 +126,7 @@ bool trial_open(Trial *t, const bmrt_model *m, int threads, uint64_t seed)
     t->run.steps = m->steps > 0 ? m->steps : 1;
     t->run.pub.seed = seed;
     if (bmrt_pool_create(&t->run.pool, threads, bmrt_gemm_quiet, &e) == BMRT_OK &&
-        bmrt_arena_create(&t->run, &e) == BMRT_OK && bmrt_sum_create(&t->run, &e) == BMRT_OK)
+        bmrt_arena_create(&t->run, &e) == BMRT_OK)
         return true;
     fprintf(stderr, "%s\n", e.text);
     trial_close(t);
@@ -135,7 +135,6 @@ bool trial_open(Trial *t, const bmrt_model *m, int threads, uint64_t seed)
 
 void trial_close(Trial *t)
 {
-    bmrt_sum_destroy(&t->run);
     bmrt_arena_destroy(&t->run);
     if (t->run.pool)
         bmrt_pool_destroy(t->run.pool);
