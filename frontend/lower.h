@@ -7,7 +7,7 @@
  * The pass is split by idea: lower.c files, `use`, lets; lower_const.c values the compiler
  * computes; lower_block.c instances; lower_stmt.c and lower_expr.c the body of `forward`;
  * lower_call.c calls and their arguments; lower_ops_*.c the operators of the language;
- * lower_settings.c and lower_pattern.c the sections `train` and `plan`. */
+ * lower_settings.c, lower_plan.c and lower_pattern.c the sections `train` and `plan`. */
 #ifndef BM_LOWER_H
 #define BM_LOWER_H
 
@@ -20,6 +20,10 @@ typedef struct Define {
 
 Model *lower_model(Arena *a, Sources *s, const char *path, const Define *define, int n_define,
                    Diag *d);
+
+/* Puts the numbers and names that `flags` says in the place of the file's, and checks what only
+ * both together tell. False: reported. */
+bool plan_request_settle(Model *m, const PlanRequest *flags, Diag *d);
 
 /* The prelude's text, as `bmc prelude` prints it. */
 const char *prelude_text(void);

@@ -164,7 +164,10 @@ static bool add_tensor(Lower *l, Inst *inst, const Env *env, const Member *m)
     Param p = {.path = join(l, inst->path, m->tensor.name.text),
                .at = user_place(l, inst, m->at),
                .instance = inst->index,
-               .buffer = m->kind == MEMBER_BUFFER};
+               .buffer = m->kind == MEMBER_BUFFER,
+               .zero = ZERO_AUTO,
+               .zero_at = NO_SPAN,
+               .offload_at = NO_SPAN};
     if (!param_shape(l, env, &m->tensor.shape, &p.type))
         return false;
     Value v = eval(l, env, m->tensor.init);

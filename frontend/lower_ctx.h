@@ -207,9 +207,14 @@ void lower_settings(Lower *l);
 void check_data(Lower *l, const Data *d, const char *key); /* lower_ops_settings.c */
 bool batch_size(Lower *l, Span at, Value *out);
 
+/* lower_plan.c */
+void plan_request_init(Lower *l); /* nothing is asked for */
+
 /* lower_pattern.c */
 bool pattern_matches(const Pattern *p, const char *path); /* what lies below a match, too */
-bool pattern_known(Lower *l, const Pattern *p);           /* some path matches; else reported */
+/* Some parameter matches, or some element of a stack; else reported. */
+bool pattern_known(Lower *l, const Pattern *p);
+bool pattern_has_unit(Lower *l, const Pattern *p, const char *key);
 const char *pattern_text(Arena *a, const Pattern *p);
 
 #endif

@@ -94,17 +94,10 @@ static void add_words(Lower *l, Map *m, const char *path)
     }
 }
 
-static void unknown_pattern(Lower *l, const Pattern *p)
+/* The help to an error about `p`, from the words and paths there are. */
+static void nearest_pattern(Lower *l, const Pattern *p, const Map *word, const Map *path)
 {
-    Map *word = map_new(l->a), *path = map_new(l->a);
-    for (int i = 0; i < l->m->param.n; i++) {
-        add_words(l, word, l->m->param.v[i].path);
-        map_put(path, l->m->param.v[i].path, NULL);
-    }
-    for (int i = 1; i < l->inst.n; i++)
-        map_put(path, l->inst.v[i]->path, NULL);
-    const char *text = pattern_text(l->a, p), *near = map_nearest(path, text);
-    diag_error(l->d, p->at, "`%s` matches no parameter", text);
+    const char *near = map_nearest(path, pattern_text(l->a, p));
     for (int i = 0; i < p->segs.n; i++) {
         const Seg *s = &p->segs.v[i];
         if (s->kind != SEG_NAME || map_find(word, s->name) >= 0)
@@ -126,6 +119,47 @@ bool pattern_known(Lower *l, const Pattern *p)
     for (int i = 0; i < l->m->param.n; i++)
         if (matches(q, 0, l->m->param.v[i].path))
             return true;
-    unknown_pattern(l, p);
+    Map *word = map_new(l->a), *path = map_new(l->a);
+    for (int i = 0; i < l->m->param.n; i++) {
+        add_words(l, word, l->m->param.v[i].path);
+        map_put(path, l->m->param.v[i].path, NULL);
+    }
+    for (int i = 1; i < l->inst.n; i++)
+        map_put(path, l->inst.v[i]->path, NULL);
+    diag_error(l->d, p->at, "`%s` matches no parameter", pattern_text(l->a, p));
+    nearest_pattern(l, p, word, path);
+    return false;
+}
+
+/* A pattern that names something in an element means the element. */
+static const Inst *element_around(const Lower *l, const Pattern *q)
+{
+    for (int i = 1; i < l->inst.n; i++)
+        if (matches(q, 0, l->inst.v[i]->path) && l->inst.v[i]->unit > 0)
+            return l->inst.v[l->inst.v[i]->unit];
+    return NULL;
+}
+
+bool pattern_has_unit(Lower *l, const Pattern *p, const char *key)
+{
+    Pattern *q = without_doubles(l->a, p);
+    Map *word = map_new(l->a), *path = map_new(l->a);
+    for (int i = 1; i < l->inst.n; i++) {
+        const Inst *x = l->inst.v[i];
+        if (x->unit != x->index)
+            continue;
+        if (matches(q, 0, x->path))
+            return true;
+        add_words(l, word, x->path);
+        map_put(path, x->path, NULL);
+    }
+    diag_error(l->d, p->at, "`%s` matches no element of a stack", pattern_text(l->a, p));
+    const Inst *around = element_around(l, q);
+    if (path->n == 0)
+        diag_help(l->d, "the model has no stack: %s without a pattern is for all of it", key);
+    else if (around)
+        diag_help(l->d, "`%s` is decided for whole elements, as `%s`", key, around->path);
+    else
+        nearest_pattern(l, p, word, path);
     return false;
 }

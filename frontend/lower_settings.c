@@ -1,30 +1,27 @@
-/* lower_settings.c - the sections `train` and `plan`, key by key. */
+/* lower_settings.c - the section `train` key by key, and what reads any section. */
+#include "frontend/lower_settings.h"
 #include "frontend/lower_ops.h"
 
 #include <inttypes.h>
 
-typedef struct Key {
-    const char *name;
-    enum { PATTERN_NO, PATTERN_MAY, PATTERN_MUST } pattern;
-    bool (*set)(Lower *l, const Env *env, const Setting *s);
-} Key;
+enum { MOST_SAMPLES = 1 << 30 }; /* so that walking the divisors of a batch takes no time */
+
+/* ---- values ---- */
 
 static const char *word_of(const Expr *e)
 {
     return e->kind == EXPR_NAME ? e->text : e->kind == EXPR_NONE ? "none" : "";
 }
 
-static bool not_built(Lower *l, const Setting *s, const char *what)
+bool setting_not_built(Lower *l, const Setting *s)
 {
-    diag_error(l->d, s->value->at, "not built yet: %s = %s%s", s->key.text,
-               source_text(l, s->value->at), what);
+    diag_error(l->d, s->value->at, "not built yet: %s = %s", s->key.text,
+               source_text(l, s->value->at));
     return false;
 }
 
-enum { MOST_SAMPLES = 1 << 30 }; /* so that walking the divisors of a batch takes no time */
-
-static bool between(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t most,
-                    int64_t *out)
+bool setting_between(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t most,
+                     int64_t *out)
 {
     const char *what = arena_printf(l->a, "`%s`", s->key.text);
     if (!eval_int(l, env, s->value, what, out))
@@ -37,9 +34,58 @@ static bool between(Lower *l, const Env *env, const Setting *s, int64_t least, i
     return false;
 }
 
-static bool positive(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t *out)
+bool setting_at_least(Lower *l, const Env *env, const Setting *s, int64_t least, int64_t *out)
 {
-    return between(l, env, s, least, (int64_t)1 << 60, out);
+    return setting_between(l, env, s, least, (int64_t)1 << 60, out);
+}
+
+static int find_word(const char *word, const char *const *words, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(word, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* A name that is no word may be that of a `let`; one that is neither is left to the caller. */
+static Value word_value(Lower *l, const Env *env, const Expr *e)
+{
+    Value v = value_none();
+    if (e->kind != EXPR_NAME)
+        return eval(l, env, e);
+    find_name(l, env, e->text, e->at, &v);
+    return v;
+}
+
+bool setting_word(Lower *l, const Env *env, const Setting *s, const char *const *words, int n,
+                  int *out)
+{
+    *out = find_word(word_of(s->value), words, n);
+    if (*out >= 0)
+        return true;
+    Value v = word_value(l, env, s->value);
+    if (v.kind == VAL_ERROR)
+        return false;
+    if (v.kind == VAL_STRING || v.kind == VAL_INT)
+        *out = find_word(v.kind == VAL_STRING ? v.text : value_text(l->a, &v), words, n);
+    if (*out >= 0)
+        return true;
+    StrBuf all = strbuf_new(l->a);
+    for (int i = 0; i < n; i++)
+        strbuf_printf(&all, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", words[i]);
+    bool number = v.kind == VAL_INT; /* computed: its value says more than its text */
+    diag_error(l->d, s->value->at, "`%s` is %s, got %s", s->key.text, all.text,
+               number ? value_text(l->a, &v) : source_text(l, s->value->at));
+    return false;
+}
+
+bool setting_is_auto(Lower *l, const Env *env, const Setting *s)
+{
+    if (strcmp(word_of(s->value), "auto") == 0)
+        return true;
+    Value v = {.kind = VAL_NONE};
+    return s->value->kind == EXPR_NAME && find_name(l, env, s->value->text, s->value->at, &v) &&
+           v.kind == VAL_STRING && strcmp(v.text, "auto") == 0;
 }
 
 /* ---- train ---- */
@@ -72,23 +118,23 @@ static bool set_valid(Lower *l, const Env *env, const Setting *s)
 
 static bool set_valid_every(Lower *l, const Env *env, const Setting *s)
 {
-    return positive(l, env, s, 1, &l->m->valid_every);
+    return setting_at_least(l, env, s, 1, &l->m->valid_every);
 }
 
 static bool set_batch(Lower *l, const Env *env, const Setting *s)
 {
     l->m->batch_at = s->value->at;
-    return between(l, env, s, 1, MOST_SAMPLES, &l->m->batch);
+    return setting_between(l, env, s, 1, MOST_SAMPLES, &l->m->batch);
 }
 
 static bool set_steps(Lower *l, const Env *env, const Setting *s)
 {
-    return positive(l, env, s, 0, &l->m->steps);
+    return setting_at_least(l, env, s, 0, &l->m->steps);
 }
 
 static bool set_seed(Lower *l, const Env *env, const Setting *s)
 {
-    return positive(l, env, s, 0, &l->m->seed);
+    return setting_at_least(l, env, s, 0, &l->m->seed);
 }
 
 static bool set_clip(Lower *l, const Env *env, const Setting *s)
@@ -105,39 +151,33 @@ static bool set_clip(Lower *l, const Env *env, const Setting *s)
     return false;
 }
 
-static bool one_of(Lower *l, const Setting *s, const char *good, const char *const later[])
-{
-    const char *word = word_of(s->value);
-    if (strcmp(word, good) == 0)
-        return true;
-    StrBuf all = strbuf_new(l->a);
-    strbuf_add(&all, good);
-    for (int i = 0; later[i]; i++) {
-        if (strcmp(word, later[i]) == 0)
-            return not_built(l, s, "");
-        strbuf_printf(&all, " or %s", later[i]);
-    }
-    diag_error(l->d, s->value->at, "`%s` is %s, got %s", s->key.text, all.text,
-               source_text(l, s->value->at));
-    return false;
-}
-
 static bool set_precision(Lower *l, const Env *env, const Setting *s)
 {
-    (void)env;
-    return one_of(l, s, "fp32", (const char *const[]){"bf16", "fp16", NULL});
+    static const char *const words[] = {"fp32", "bf16", "fp16"};
+    int i;
+    if (!setting_word(l, env, s, words, countof(words), &i))
+        return false;
+    return i == 0 || setting_not_built(l, s);
 }
 
 static bool set_accumulate(Lower *l, const Env *env, const Setting *s)
 {
-    (void)env;
-    return one_of(l, s, "local", (const char *const[]){"reduced", NULL});
+    static const char *const words[] = {"local", "reduced"};
+    int i;
+    if (!setting_word(l, env, s, words, countof(words), &i))
+        return false;
+    l->m->reduced = i == 1;
+    return true;
 }
 
 static bool set_reduce(Lower *l, const Env *env, const Setting *s)
 {
-    (void)env;
-    return one_of(l, s, "ordered", (const char *const[]){"invariant", NULL});
+    static const char *const words[] = {"ordered", "invariant"};
+    int i;
+    if (!setting_word(l, env, s, words, countof(words), &i))
+        return false;
+    l->m->invariant = i == 1;
+    return true;
 }
 
 static bool set_schedule(Lower *l, const Env *env, const Setting *s)
@@ -208,51 +248,6 @@ static bool set_start(Lower *l, const Env *env, const Setting *s)
     return true;
 }
 
-/* ---- plan ---- */
-
-static bool set_ranks(Lower *l, const Env *env, const Setting *s)
-{
-    l->m->plan.ranks_at = s->value->at;
-    if (!positive(l, env, s, 1, &l->m->plan.ranks))
-        return false;
-    return l->m->plan.ranks == 1 || not_built(l, s, " (one rank so far)");
-}
-
-static bool set_memory(Lower *l, const Env *env, const Setting *s)
-{
-    l->m->plan.memory_at = s->value->at;
-    return positive(l, env, s, 1, &l->m->plan.memory);
-}
-
-static bool set_micro_batch(Lower *l, const Env *env, const Setting *s)
-{
-    l->m->plan.micro_at = s->value->at;
-    return strcmp(word_of(s->value), "auto") == 0 ||
-           positive(l, env, s, 1, &l->m->plan.micro_batch);
-}
-
-static bool set_auto(Lower *l, const Env *env, const Setting *s)
-{
-    (void)env;
-    return strcmp(word_of(s->value), "auto") == 0 ||
-           not_built(l, s, ": it comes with the planner for many ranks");
-}
-
-static bool set_zero(Lower *l, const Env *env, const Setting *s)
-{
-    int64_t level;
-    if (strcmp(word_of(s->value), "auto") == 0)
-        return true;
-    if (!positive(l, env, s, 0, &level))
-        return false;
-    if (level == 0)
-        return true;
-    if (level <= 3)
-        return not_built(l, s, ": it comes with the planner for many ranks");
-    diag_error(l->d, s->value->at, "`zero` is 0, 1, 2, 3 or auto, got %" PRId64, level);
-    return false;
-}
-
 static const Key train_key[] = {{"data", PATTERN_NO, set_data},
                                 {"valid", PATTERN_NO, set_valid},
                                 {"valid_every", PATTERN_NO, set_valid_every},
@@ -268,18 +263,6 @@ static const Key train_key[] = {{"data", PATTERN_NO, set_data},
                                 {"accumulate", PATTERN_NO, set_accumulate},
                                 {"reduce", PATTERN_NO, set_reduce},
                                 {NULL, PATTERN_NO, NULL}};
-
-static const Key plan_key[] = {{"ranks", PATTERN_NO, set_ranks},
-                               {"memory", PATTERN_NO, set_memory},
-                               {"micro_batch", PATTERN_NO, set_micro_batch},
-                               {"zero", PATTERN_MAY, set_zero},
-                               {"recompute", PATTERN_MAY, set_auto},
-                               {"overlap", PATTERN_NO, set_auto},
-                               {"offload", PATTERN_MAY, set_auto},
-                               {"hybrid", PATTERN_MAY, set_auto},
-                               {"lead", PATTERN_MAY, set_auto},
-                               {"bucket", PATTERN_MAY, set_auto},
-                               {NULL, PATTERN_NO, NULL}};
 
 /* ---- sections ---- */
 
@@ -307,7 +290,8 @@ static bool check_setting(Lower *l, const Key *k, const Setting *s, Map *seen)
         return false;
     }
     if (s->pattern)
-        return pattern_known(l, s->pattern);
+        return k->pattern == PATTERN_UNIT ? pattern_has_unit(l, s->pattern, k->name)
+                                          : pattern_known(l, s->pattern);
     const Setting *old = map_get(seen, k->name);
     map_put(seen, k->name, (void *)(uintptr_t)s);
     if (!old)
@@ -321,12 +305,15 @@ static Map *run_section(Lower *l, const Item *item, const Key *table, const char
 {
     Map *seen = map_new(l->a);
     Env env = {.file = l->main, .limit = INT32_MAX};
-    for (int i = 0; item && i < item->settings.n; i++) {
-        const Setting *s = &item->settings.v[i];
-        const Key *k = find_key(l, table, s, name);
-        if (k && check_setting(l, k, s, seen))
-            k->set(l, &env, s);
-    }
+    for (int patterns = 0; patterns < 2; patterns++)
+        for (int i = 0; item && i < item->settings.n; i++) {
+            const Setting *s = &item->settings.v[i];
+            if ((s->pattern != NULL) != patterns)
+                continue;
+            const Key *k = find_key(l, table, s, name);
+            if (k && check_setting(l, k, s, seen))
+                k->set(l, &env, s);
+        }
     return seen;
 }
 
@@ -365,6 +352,18 @@ static void check_complete(Lower *l, const Map *seen)
     }
 }
 
+/* The tree of `invariant` adds the rounds of a rank before the ranks. */
+static void check_sums(Lower *l, const Map *seen)
+{
+    if (!l->m->reduced || !l->m->invariant)
+        return;
+    const Setting *reduce = map_get(seen, "reduce"), *accumulate = map_get(seen, "accumulate");
+    diag_error(l->d, reduce->at,
+               "`reduce = invariant` fixes the order of all sums, so there is no "
+               "`accumulate = reduced` beside it");
+    diag_note(l->d, accumulate->at, "asked for here");
+}
+
 void lower_settings(Lower *l)
 {
     Model *m = l->m;
@@ -372,15 +371,14 @@ void lower_settings(Lower *l)
     vec_push(l->a, &m->optimizer, plain); /* without `train`: what a plan counts state for */
     m->batch = 1;
     m->batch_at = NO_SPAN;
-    m->plan.ranks_at = m->plan.memory_at = m->plan.micro_at = NO_SPAN;
-    m->plan.hybrid_at = m->plan.recompute_at = m->plan.overlap_at = NO_SPAN;
-    m->plan.lead = -1;
+    plan_request_init(l);
     m->has_train = l->main->train != NULL;
     for (int i = 0; i < m->param.n; i++)
         vec_push(l->a, &l->block_init, m->param.v[i].init);
     Map *seen = run_section(l, l->main->train, train_key, "train");
     if (m->has_train)
         check_complete(l, seen);
+    check_sums(l, seen);
     run_section(l, l->main->plan, plan_key, "plan");
     check_data(l, &m->data, "data");
     check_data(l, &m->valid, "valid");

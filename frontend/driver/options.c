@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { MOST_RANKS = 1 << 20 }; /* as `ranks` in a file */
+
 /* ---- the tables ---- */
 
 typedef struct CommandRow {
@@ -32,6 +34,7 @@ typedef enum OptionKind {
     SET_RANKS,
     SET_MEMORY,
     SET_MICRO_BATCH,
+    SET_MACHINE,
     SET_DEFINE,
     SET_NO_FUSE,
     SET_EMIT,
@@ -61,7 +64,7 @@ static const OptionRow option_row[] = {
     {"--target", "cpu|cuda", OF_MODEL, SET_TARGET, 0, "what the trainer runs on: cpu"},
     {"--ranks", "N", OF_MODEL, SET_RANKS, 0, "processes that train together: 1"},
     {"-n", "N", BIT(RUN), SET_RANKS, 0, "the same as --ranks"},
-    {"--machine", "NAME|FILE", OF_MODEL, SET_LATER, 0, "profile of the machine to plan for"},
+    {"--machine", "NAME|FILE", OF_MODEL, SET_MACHINE, 0, "profile of the machine to plan for"},
     {"--memory", "SIZE", OF_MODEL, SET_MEMORY, 0, "bytes the plan may use per rank, as 2GiB"},
     {"--micro-batch", "N", OF_MODEL, SET_MICRO_BATCH, 0, "samples per rank at once"},
     {"-D", "NAME=VALUE", OF_MODEL | BIT(CHECK), SET_DEFINE, 0, "replace a `let` of the file"},
@@ -244,12 +247,12 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
             return usage_error("--target cpu", "--target cuda is not built yet");
         return bad_value(p, r, value, "cpu or cuda");
     case SET_RANKS:
-        if (!parse_count(value, &o->ranks))
-            return bad_value(p, r, value, "a number of processes");
-        return o->ranks == 1
+        return parse_count(value, &o->ranks) && o->ranks <= MOST_RANKS
                    ? EXIT_OK
-                   : usage_error("one rank: leave the option out",
-                                 "%s %s: more than one rank is not built yet", r->name, value);
+                   : bad_value(p, r, value, "a number of processes");
+    case SET_MACHINE:
+        o->machine = value;
+        return *value ? EXIT_OK : bad_value(p, r, value, "the name of a profile or its file");
     case SET_MEMORY:
         return parse_size(value, &o->memory) ? EXIT_OK
                                              : bad_value(p, r, value, "a size as 2GiB or 800MB");

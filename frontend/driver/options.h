@@ -46,6 +46,7 @@ typedef struct Options {
     const char *out;  /* -o; NULL when not given */
     int64_t memory;   /* bytes; 0: not given */
     int64_t micro_batch, ranks; /* 0: not given */
+    const char *machine;        /* profile by name or file; NULL: not given */
     bool no_fuse;
     InspectView view;
     VEC(Emit) emit;

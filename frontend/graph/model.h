@@ -132,7 +132,7 @@ typedef enum RecomputeRule {
 
 typedef struct PlanRequest { /* the `plan` section and the flags: what the user asked for */
     int64_t ranks, memory, micro_batch, hybrid; /* 0: not said */
-    Span ranks_at, memory_at, micro_at, hybrid_at, recompute_at, overlap_at;
+    Span ranks_at, memory_at, micro_at, hybrid_at, recompute_at, overlap_at, machine_at;
     RecomputeRule *recompute; /* [instances of the training graph]; of units only */
     bool no_overlap;          /* overlap = off */
     int lead;                 /* units a gather is issued ahead; -1: the planner's choice */
