@@ -8,6 +8,7 @@
 #include "runtime/data.h"
 #include "runtime/metrics.h"
 #include "runtime/options.h"
+#include "runtime/peers.h"
 #include "runtime/pool.h"
 #include "runtime/progress.h"
 #include "runtime/safetensors.h"
@@ -17,9 +18,10 @@ typedef struct bmrt_run {
     const bmrt_model *m;
     bmrt_options opt;
     bmrt_pool *pool;
-    size_t arena_size; /* bytes mapped */
-    int64_t steps;     /* of the whole training: the schedule's length */
-    int64_t stop;      /* steps of this run */
+    const bmrt_peers *peers;      /* NULL: one rank */
+    size_t arena_size, host_size; /* bytes mapped */
+    int64_t steps;                /* of the whole training: the schedule's length */
+    int64_t stop;                 /* steps of this run */
     int64_t eval_every;
     bmrt_data train, valid; /* n is 0 where there is none */
     int64_t *index;         /* sample numbers of a micro-batch; [n_index] */
@@ -40,10 +42,11 @@ static inline bmrt_run *bmrt_run_of(bmrt *r)
     return (bmrt_run *)(void *)r;
 }
 
-/* arena.c: maps, asks for huge pages, touches every page with all threads; needs the pool. */
+/* arena.c: maps both arenas, asks for huge pages, touches every page with all threads; needs the
+ * pool. */
 BmStatus bmrt_arena_create(bmrt_run *run, bmrt_error *e);
 void bmrt_arena_destroy(bmrt_run *run);
-/* Pages of the arena that are resident, 0..1; -1 when the system does not say. */
+/* Pages of the arenas that are resident, 0..1; -1 when the system does not say. */
 double bmrt_arena_resident(const bmrt_run *run);
 /* Largest resident size of the process so far, bytes; 0 when unknown. */
 int64_t bmrt_peak_rss(void);

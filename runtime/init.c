@@ -3,10 +3,11 @@
  * Element i of the tensor at `path` is made from word i mod 4 of Philox with the seed as key and
  * the counter (i / 4, hash of the path). u = (word + 1/2) / 2^32 lies strictly between 0 and 1; a
  * normal value is the normal quantile of u, a uniform one a + (b - a) u; both computed in double
- * and rounded once. */
+ * and rounded once. So each rank makes its own piece of a tensor, and they fit together. */
 #include "runtime/bmrt_private.h"
 #include "runtime/npy.h"
 #include "runtime/rng.h"
+#include "runtime/shard.h"
 
 #include <math.h>
 #include <string.h>
@@ -90,60 +91,63 @@ double bmrt_normal_quantile(double p)
 typedef struct draw_job {
     uint64_t seed, path;
     const bmrt_tensor *t;
+    int64_t from; /* element that out[0] is */
     real *out;
 } draw_job;
 
-static void draw_range(void *job, int64_t lo, int64_t hi)
+static void draw_range(void *job, int64_t first, int64_t last)
 {
     const draw_job *j = job;
     bmrt_words w = {{0}};
+    int64_t lo = j->from + first, hi = j->from + last;
     for (int64_t i = lo; i < hi; i++) {
         if (i == lo || i % 4 == 0)
             w = bmrt_philox(j->seed, (uint64_t)i / 4, j->path);
         double u = ((double)w.w[i % 4] + 0.5) / 4294967296.0;
         double v = j->t->init == NORMAL ? j->t->a * bmrt_normal_quantile(u)
                                         : j->t->a + (j->t->b - j->t->a) * u;
-        j->out[i] = (real)v;
+        j->out[i - j->from] = (real)v;
     }
 }
 
-static void fill(const bmrt_tensor *t, void *at, double v)
+static void fill(const bmrt_tensor *t, const bmrt_piece *p, double v)
 {
     switch (t->dtype) {
     case BMRT_F32:
-        for (int64_t i = 0; i < t->count; i++)
-            ((real *)at)[i] = (real)v;
+        for (int64_t i = 0; i < p->n; i++)
+            ((real *)p->at)[i] = (real)v;
         break;
     case BMRT_I32:
-        for (int64_t i = 0; i < t->count; i++)
-            ((int32_t *)at)[i] = (int32_t)v;
+        for (int64_t i = 0; i < p->n; i++)
+            ((int32_t *)p->at)[i] = (int32_t)v;
         break;
     case BMRT_U8:
-        memset(at, v != 0, (size_t)t->count);
+        if (p->n > 0)
+            memset(p->at, v != 0, (size_t)p->n);
         break;
     }
 }
 
 BmStatus bmrt_init_tensor(bmrt_run *run, const bmrt_tensor *t, bmrt_error *e)
 {
-    void *at = BMRT_AT(&run->pub, t->offset);
+    bmrt_piece p = bmrt_piece_of(&run->pub, t);
     switch (t->init) {
     case ZEROS:
     case ONES:
-        fill(t, at, t->init == ONES);
+        fill(t, &p, t->init == ONES);
         return BMRT_OK;
     case FILL:
-        fill(t, at, t->a);
+        fill(t, &p, t->a);
         return BMRT_OK;
     case NORMAL:
     case UNIFORM:
         if (t->dtype != BMRT_F32)
             break;
-        draw_job j = {run->pub.seed, bmrt_hash(t->path), t, at};
-        bmrt_pool_split(run->pool, draw_range, &j, t->count, 4096);
+        draw_job j = {run->pub.seed, bmrt_hash(t->path), t, p.lo, p.at};
+        bmrt_pool_split(run->pool, draw_range, &j, p.n, 4096);
         return BMRT_OK;
     case NPY:
-        return bmrt_npy_tensor(t, at, e);
+        return bmrt_npy_tensor(t, p.lo, p.n, p.at, e);
     }
     return bmrt_fail(e, BMRT_BUG, "parameter '%s' (%s) has initial value kind %d", t->path,
                      bmrt_dtype_name(t->dtype), t->init);

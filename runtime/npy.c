@@ -212,18 +212,18 @@ static BmStatus check_fits(const bmrt_tensor *t, const bmrt_npy *n, bmrt_error *
     return BMRT_OK;
 }
 
-BmStatus bmrt_npy_tensor(const bmrt_tensor *t, void *out, bmrt_error *e)
+BmStatus bmrt_npy_tensor(const bmrt_tensor *t, int64_t lo, int64_t n, void *out, bmrt_error *e)
 {
     bmrt_mapped f;
-    bmrt_npy n;
+    bmrt_npy a;
     BmStatus s = bmrt_map(t->file ? t->file : "", &f, e);
     if (s != BMRT_OK)
         return s;
-    s = bmrt_npy_parse(f.at, f.size, t->file, &n, e);
+    s = bmrt_npy_parse(f.at, f.size, t->file, &a, e);
     if (s == BMRT_OK)
-        s = check_fits(t, &n, e);
-    if (s == BMRT_OK)
-        bmrt_source_copy(n.type, n.data, 0, n.count, t->dtype, out);
+        s = check_fits(t, &a, e);
+    if (s == BMRT_OK && n > 0)
+        bmrt_source_copy(a.type, a.data, lo, n, t->dtype, out);
     bmrt_unmap(&f);
     return s;
 }

@@ -19,7 +19,8 @@ typedef struct bmrt_npy {
 BmStatus bmrt_npy_parse(const unsigned char *file, size_t size, const char *name, bmrt_npy *out,
                         bmrt_error *e);
 
-/* The values of tensor t->path from the file t->file (same shape, a number type that fits). */
-BmStatus bmrt_npy_tensor(const bmrt_tensor *t, void *out, bmrt_error *e);
+/* Elements lo .. lo + n - 1 of tensor t->path from the file t->file (same shape, a number type that
+ * fits). */
+BmStatus bmrt_npy_tensor(const bmrt_tensor *t, int64_t lo, int64_t n, void *out, bmrt_error *e);
 
 #endif

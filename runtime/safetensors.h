@@ -31,8 +31,8 @@ BmStatus bmrt_st_parse(const unsigned char *file, size_t size, const char *name,
                        bmrt_error *e);
 void bmrt_st_close(bmrt_st *s);
 
-/* Reads every parameter of the model from the file into the arena. `note` gets one line about names
- * nobody asked for ("" when there are none). */
+/* Reads this rank's pieces of every parameter of the model from the file. `note` gets one line
+ * about names nobody asked for ("" when there are none). */
 BmStatus bmrt_st_load(bmrt *r, const bmrt_model *m, const char *path, char *note, size_t cap,
                       bmrt_error *e);
 
@@ -50,7 +50,8 @@ BmStatus bmrt_saver_create(bmrt_saver *s, const bmrt_model *m, const char *path,
 void bmrt_saver_destroy(bmrt_saver *s);
 
 /* Writes a temporary file, syncs it, and renames it to the path: the old file or the new one is
- * there, never half of one. */
+ * there, never half of one. All ranks call it: rank 0 makes the file and renames it, every rank
+ * writes its own byte ranges. They all return the same status. */
 BmStatus bmrt_saver_write(const bmrt_saver *s, bmrt *r, const bmrt_model *m, bmrt_error *e);
 
 #endif

@@ -1,10 +1,13 @@
-/* safetensors_load.c - a file's tensors into the model's parameters, by name. */
+/* safetensors_load.c - a file's tensors into the model's parameters, by name. A rank looks at its
+ * own pieces only. */
 #include "runtime/safetensors.h"
+#include "runtime/shard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct loading {
+    bmrt *r;
     const bmrt_model *m;
     const char *path;
     const bmrt_st *st;
@@ -70,7 +73,8 @@ static BmStatus check_fits(const loading *l, const bmrt_tensor *t, const bmrt_st
         bmrt_help(l->e, "read are F32 F16 BF16 F64 for float, U8 U16 U32 I32 I64 for int, BOOL");
         return BMRT_MODEL;
     }
-    for (int64_t i = 0; t->dtype == BMRT_I32 && i < f->count; i++) {
+    bmrt_piece p = bmrt_piece_of(l->r, t);
+    for (int64_t i = p.lo; t->dtype == BMRT_I32 && i < p.lo + p.n; i++) {
         int64_t v = bmrt_source_int(f->type, f->data, i);
         if (v < INT32_MIN || v > INT32_MAX)
             return bmrt_fail(l->e, BMRT_MODEL, "'%s': element %lld of '%s' is %lld, beyond 32 bits",
@@ -118,7 +122,7 @@ static void list_unwanted(const loading *l, char *note, size_t cap)
         bmrt_text_add(&t, ", ...");
 }
 
-static BmStatus load_parsed(bmrt *r, loading *l, char *note, size_t cap)
+static BmStatus load_parsed(loading *l, char *note, size_t cap)
 {
     BmStatus s = check_all(l);
     if (s != BMRT_OK)
@@ -126,7 +130,9 @@ static BmStatus load_parsed(bmrt *r, loading *l, char *note, size_t cap)
     for (int i = 0; i < l->m->n_param; i++) {
         const bmrt_tensor *t = &l->m->param[i];
         const bmrt_st_entry *f = &l->st->entry[find_entry(l->st, t->path)];
-        bmrt_source_copy(f->type, f->data, 0, f->count, t->dtype, BMRT_AT(r, t->offset));
+        bmrt_piece p = bmrt_piece_of(l->r, t);
+        if (p.n > 0)
+            bmrt_source_copy(f->type, f->data, p.lo, p.n, t->dtype, p.at);
     }
     list_unwanted(l, note, cap);
     return BMRT_OK;
@@ -143,8 +149,8 @@ BmStatus bmrt_st_load(bmrt *r, const bmrt_model *m, const char *path, char *note
     s = bmrt_st_parse(f.at, f.size, path, &st, e);
     if (s == BMRT_OK) {
         qsort(st.entry, (size_t)st.n, sizeof *st.entry, by_name);
-        loading l = {m, path, &st, calloc((size_t)st.n + 1, sizeof(bool)), e};
-        s = l.wanted ? load_parsed(r, &l, note, cap)
+        loading l = {r, m, path, &st, calloc((size_t)st.n + 1, sizeof(bool)), e};
+        s = l.wanted ? load_parsed(&l, note, cap)
                      : bmrt_fail(e, BMRT_MACHINE, "no memory to load '%s'", path);
         free(l.wanted);
         bmrt_st_close(&st);

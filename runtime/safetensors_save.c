@@ -1,7 +1,7 @@
-/* safetensors_save.c - the model's parameters into one file. */
+/* safetensors_save.c - the model's parameters into one file, written by all ranks. */
 #define _GNU_SOURCE
-#include "runtime/safetensors.h"
-
+#include "runtime/bmrt_private.h"
+#include "runtime/shard.h"
 #include "runtime/signals.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, TAIL = 64 /* of a temporary name: ".tmp-" and who writes it */ };
 
 static const char *file_dtype(bmrt_dtype t)
 {
@@ -116,13 +116,12 @@ BmStatus bmrt_saver_create(bmrt_saver *s, const bmrt_model *m, const char *path,
     size_t n = strlen(path);
     const char *slash = strrchr(path, '/');
     s->path = strdup(path);
-    s->temporary = malloc(n + 32);
+    s->temporary = malloc(n + TAIL);
     s->folder = slash == path ? strdup("/")
                 : slash       ? strndup(path, (size_t)(slash - path))
                               : strdup(".");
     if (!s->path || !s->temporary || !s->folder)
         return bmrt_fail(e, BMRT_MACHINE, "no memory for --save");
-    snprintf(s->temporary, n + 32, "%s.tmp-%ld", path, (long)getpid());
     BmStatus status = make_header(s, m, e);
     return status != BMRT_OK ? status : check_folder(s, e);
 }
@@ -137,19 +136,55 @@ void bmrt_saver_destroy(bmrt_saver *s)
     *s = (bmrt_saver){0};
 }
 
-static int write_tensors(const bmrt_saver *s, int fd, bmrt *r, const bmrt_model *m)
+static bool write_at(int fd, const void *p, size_t n, int64_t offset)
 {
+    const char *at = p;
+    while (n > 0) {
+        size_t piece = n < ((size_t)1 << 30) ? n : (size_t)1 << 30;
+        ssize_t done = pwrite(fd, at, piece, (off_t)offset);
+        if (done < 0 && errno != EINTR)
+            return false;
+        if (done > 0) {
+            at += done;
+            n -= (size_t)done;
+            offset += done;
+        }
+    }
+    return true;
+}
+
+/* The file, its length and its header; the descriptor, or -1 with errno set. */
+static int begin_file(const bmrt_saver *s)
+{
+    int fd = open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return -1;
     /* Room first: a full disk is then found before anything is written. File systems that cannot
      * promise room say so, and the writes tell. */
     int error = posix_fallocate(fd, 0, (off_t)s->total);
-    if (error != 0 && error != EOPNOTSUPP && error != EINVAL)
-        return error;
-    if (!bmrt_write_all(fd, s->header, s->header_size))
-        return errno;
+    if (error == EOPNOTSUPP || error == EINVAL)
+        error = 0;
+    if (error == 0 && !write_at(fd, s->header, s->header_size, 0))
+        error = errno;
+    if (error == 0)
+        return fd;
+    close(fd);
+    unlink(s->temporary);
+    errno = error;
+    return -1;
+}
+
+static int write_pieces(const bmrt_saver *s, int fd, const bmrt *r, const bmrt_model *m)
+{
+    int64_t start = (int64_t)s->header_size;
     for (int i = 0; i < m->n_param; i++) {
-        const bmrt_tensor *p = &m->param[s->order[i]];
-        if (!bmrt_write_all(fd, BMRT_AT(r, p->offset), (size_t)tensor_bytes(p)))
+        const bmrt_tensor *t = &m->param[s->order[i]];
+        bmrt_piece p = bmrt_piece_of(r, t);
+        int64_t size = (int64_t)bmrt_dtype_size(t->dtype);
+        if (bmrt_piece_is_first(r, t) &&
+            !write_at(fd, p.at, (size_t)(p.n * size), start + p.lo * size))
             return errno;
+        start += tensor_bytes(t);
     }
     return fsync(fd) == 0 ? 0 : errno;
 }
@@ -163,21 +198,65 @@ static int sync_folder(const char *folder)
     return close(fd) == 0 ? error : errno;
 }
 
-BmStatus bmrt_saver_write(const bmrt_saver *s, bmrt *r, const bmrt_model *m, bmrt_error *e)
+/* All ranks know the name without a word; on one rank it is this process's own. */
+static void name_temporary(const bmrt_saver *s, const bmrt *r, const bmrt_model *m)
 {
-    bmrt_signals_half_written(s->temporary);
-    int fd = open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int error = fd < 0 ? errno : write_tensors(s, fd, r, m);
+    size_t room = strlen(s->path) + TAIL;
+    if (r->ranks > 1)
+        snprintf(s->temporary, room, "%s.tmp-%.16s-%lld", s->path, m->plan_hash ? m->plan_hash : "",
+                 (long long)r->step);
+    else
+        snprintf(s->temporary, room, "%s.tmp-%ld", s->path, (long)getpid());
+}
+
+static BmStatus failed(const bmrt_saver *s, int error, bmrt_error *e)
+{
+    return bmrt_fail(e, BMRT_MACHINE, "cannot write '%s': %s", s->path, strerror(error));
+}
+
+/* Rank 0's file is there: every rank writes what is its own. */
+static BmStatus fill_file(const bmrt_saver *s, int fd, const bmrt *r, const bmrt_model *m,
+                          bmrt_error *e)
+{
+    if (r->rank > 0)
+        fd = open(s->temporary, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        bmrt_fail(e, BMRT_MACHINE, "cannot write '%s': rank %d does not see rank 0's file '%s'",
+                  s->path, r->rank, s->temporary);
+        bmrt_help(e, "every rank writes a part of it: its folder must be the same on all machines");
+        return BMRT_MACHINE;
+    }
+    int error = fd < 0 ? errno : write_pieces(s, fd, r, m);
     if (fd >= 0 && close(fd) != 0 && error == 0)
         error = errno;
-    if (error == 0 && rename(s->temporary, s->path) != 0)
-        error = errno;
-    if (error != 0 && fd >= 0)
+    return error ? failed(s, error, e) : BMRT_OK;
+}
+
+BmStatus bmrt_saver_write(const bmrt_saver *s, bmrt *r, const bmrt_model *m, bmrt_error *e)
+{
+    const bmrt_peers *peers = bmrt_run_of(r)->peers;
+    bool first = r->rank == 0, made = false;
+    int fd = -1, error = 0;
+    BmStatus status = BMRT_OK;
+    name_temporary(s, r, m);
+    if (first) {
+        bmrt_signals_half_written(s->temporary);
+        fd = begin_file(s);
+        made = fd >= 0;
+        status = made ? BMRT_OK : failed(s, errno, e);
+    }
+    status = bmrt_agree(peers, status, e);
+    if (status == BMRT_OK)
+        status = bmrt_agree(peers, fill_file(s, fd, r, m, e), e);
+    else if (made)
+        close(fd);
+    if (first && status == BMRT_OK && rename(s->temporary, s->path) != 0)
+        status = failed(s, errno, e);
+    if (made && status != BMRT_OK)
         unlink(s->temporary);
-    bmrt_signals_half_written(NULL);
-    if (error == 0)
-        error = sync_folder(s->folder);
-    if (error != 0)
-        return bmrt_fail(e, BMRT_MACHINE, "cannot write '%s': %s", s->path, strerror(error));
-    return BMRT_OK;
+    if (first)
+        bmrt_signals_half_written(NULL);
+    if (first && status == BMRT_OK && (error = sync_folder(s->folder)) != 0)
+        status = failed(s, error, e);
+    return bmrt_agree(peers, status, e);
 }
