@@ -131,13 +131,20 @@ bool pattern_known(Lower *l, const Pattern *p)
     return false;
 }
 
-/* A pattern that names something in an element means the element. */
-static const Inst *element_around(const Lower *l, const Pattern *q)
+/* For a pattern that names no element of a stack but something else: the element around that, else
+ * any. */
+static const Inst *element_near(const Lower *l, const Pattern *q)
 {
-    for (int i = 1; i < l->inst.n; i++)
-        if (matches(q, 0, l->inst.v[i]->path) && l->inst.v[i]->unit > 0)
-            return l->inst.v[l->inst.v[i]->unit];
-    return NULL;
+    const Inst *any = NULL, *named = NULL;
+    for (int i = 1; i < l->inst.n; i++) {
+        const Inst *x = l->inst.v[i];
+        any = any || x->unit == 0 ? any : l->inst.v[x->unit];
+        named = named || !matches(q, 0, x->path) ? named : x;
+    }
+    for (int i = 0; i < l->m->param.n && !named; i++)
+        if (matches(q, 0, l->m->param.v[i].path))
+            named = l->inst.v[l->m->param.v[i].instance];
+    return !named ? NULL : named->unit ? l->inst.v[named->unit] : any;
 }
 
 bool pattern_has_unit(Lower *l, const Pattern *p, const char *key)
@@ -154,11 +161,11 @@ bool pattern_has_unit(Lower *l, const Pattern *p, const char *key)
         map_put(path, x->path, NULL);
     }
     diag_error(l->d, p->at, "`%s` matches no element of a stack", pattern_text(l->a, p));
-    const Inst *around = element_around(l, q);
+    const Inst *near = element_near(l, q);
     if (path->n == 0)
         diag_help(l->d, "the model has no stack: %s without a pattern is for all of it", key);
-    else if (around)
-        diag_help(l->d, "`%s` is decided for whole elements, as `%s`", key, around->path);
+    else if (near)
+        diag_help(l->d, "%s is for whole elements of stacks, as `%s`", key, near->path);
     else
         nearest_pattern(l, p, word, path);
     return false;

@@ -26,7 +26,8 @@ static bool set_memory(Lower *l, const Env *env, const Setting *s)
 static bool set_micro_batch(Lower *l, const Env *env, const Setting *s)
 {
     l->m->plan.micro_at = s->value->at;
-    return setting_is_auto(l, env, s) || setting_at_least(l, env, s, 1, &l->m->plan.micro_batch);
+    return setting_auto_or(l, env, s, "a number of samples", 1, MOST_SAMPLES,
+                           &l->m->plan.micro_batch);
 }
 
 static bool set_hybrid(Lower *l, const Env *env, const Setting *s)
@@ -48,10 +49,8 @@ static bool set_overlap(Lower *l, const Env *env, const Setting *s)
 
 static bool set_lead(Lower *l, const Env *env, const Setting *s)
 {
-    int64_t n;
-    if (setting_is_auto(l, env, s))
-        return true;
-    if (!setting_between(l, env, s, 0, 1000, &n))
+    int64_t n = -1;
+    if (!setting_auto_or(l, env, s, "a number of units from 0 to 1000", 0, 1000, &n))
         return false;
     l->m->plan.lead = (int)n;
     return true;
@@ -105,8 +104,8 @@ static bool set_zero(Lower *l, const Env *env, const Setting *s)
 static bool set_bucket(Lower *l, const Env *env, const Setting *s)
 {
     int64_t bytes = 0;
-    if (!setting_is_auto(l, env, s) &&
-        !setting_between(l, env, s, LEAST_BUCKET, (int64_t)1 << 50, &bytes))
+    if (!setting_auto_or(l, env, s, "a size of 4KiB or more", LEAST_BUCKET, (int64_t)1 << 50,
+                         &bytes))
         return false;
     for (int i = next_param(l, s, -1); i >= 0; i = next_param(l, s, i))
         l->m->param.v[i].bucket = bytes;

@@ -4,8 +4,6 @@
 
 #include <inttypes.h>
 
-enum { MOST_SAMPLES = 1 << 30 }; /* so that walking the divisors of a batch takes no time */
-
 /* ---- values ---- */
 
 static const char *word_of(const Expr *e)
@@ -57,6 +55,12 @@ static Value word_value(Lower *l, const Env *env, const Expr *e)
     return v;
 }
 
+/* What a value is in a message: computed, it says more than the text it has in the file. */
+static const char *word_text(Lower *l, const Setting *s, const Value *v)
+{
+    return v->kind == VAL_NONE ? source_text(l, s->value->at) : value_text(l->a, v);
+}
+
 bool setting_word(Lower *l, const Env *env, const Setting *s, const char *const *words, int n,
                   int *out)
 {
@@ -73,19 +77,26 @@ bool setting_word(Lower *l, const Env *env, const Setting *s, const char *const 
     StrBuf all = strbuf_new(l->a);
     for (int i = 0; i < n; i++)
         strbuf_printf(&all, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", words[i]);
-    bool number = v.kind == VAL_INT; /* computed: its value says more than its text */
     diag_error(l->d, s->value->at, "`%s` is %s, got %s", s->key.text, all.text,
-               number ? value_text(l->a, &v) : source_text(l, s->value->at));
+               word_text(l, s, &v));
     return false;
 }
 
-bool setting_is_auto(Lower *l, const Env *env, const Setting *s)
+bool setting_auto_or(Lower *l, const Env *env, const Setting *s, const char *what, int64_t least,
+                     int64_t most, int64_t *out)
 {
     if (strcmp(word_of(s->value), "auto") == 0)
         return true;
-    Value v = {.kind = VAL_NONE};
-    return s->value->kind == EXPR_NAME && find_name(l, env, s->value->text, s->value->at, &v) &&
-           v.kind == VAL_STRING && strcmp(v.text, "auto") == 0;
+    Value v = word_value(l, env, s->value);
+    if (v.kind == VAL_ERROR || (v.kind == VAL_STRING && strcmp(v.text, "auto") == 0))
+        return v.kind == VAL_STRING;
+    if (v.kind == VAL_INT && v.i >= least && v.i <= most) {
+        *out = v.i;
+        return true;
+    }
+    diag_error(l->d, s->value->at, "`%s` is %s or auto, got %s", s->key.text, what,
+               word_text(l, s, &v));
+    return false;
 }
 
 /* ---- train ---- */

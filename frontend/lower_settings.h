@@ -8,6 +8,8 @@
 
 #include "frontend/lower_ctx.h"
 
+enum { MOST_SAMPLES = 1 << 30 }; /* so that walking the divisors of a batch takes no time */
+
 typedef enum KeyPattern {
     PATTERN_NO,
     PATTERN_MAY,  /* over parameters */
@@ -30,8 +32,9 @@ bool setting_at_least(Lower *l, const Env *env, const Setting *s, int64_t least,
 /* One of the words; numbers are words too, and so is what a `let` holds: "auto" or 3. */
 bool setting_word(Lower *l, const Env *env, const Setting *s, const char *const *words, int n,
                   int *out);
-/* Is the value the word `auto`? Reports nothing. */
-bool setting_is_auto(Lower *l, const Env *env, const Setting *s);
+/* An int of the range, in words `what`; `auto` leaves *out as it is. */
+bool setting_auto_or(Lower *l, const Env *env, const Setting *s, const char *what, int64_t least,
+                     int64_t most, int64_t *out);
 bool setting_not_built(Lower *l, const Setting *s);
 
 #endif
