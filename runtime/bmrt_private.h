@@ -85,6 +85,13 @@ BmStatus bmrt_pass_run(bmrt_run *run, const bmrt_pass *pass, bmrt_error *e);
 double bmrt_loss(bmrt_run *run, const bmrt_program *p);
 double bmrt_average_value(bmrt_run *run, const bmrt_average *a);
 
+/* predict.c: {"sample":7,"name":value or [values]} of the samples this rank has just evaluated,
+ * first .. first + nb - 1 (nb may be 0), as a pass's `each`. All ranks call it; rank 0 has the file
+ * and writes the lines of rank 0, then rank 1, ...: so they are in order when the ranks' samples of
+ * one round follow each other. */
+BmStatus bmrt_predictions_write(bmrt_run *run, const bmrt_pass *pass, int64_t first, int64_t nb,
+                                bmrt_error *e);
+
 /* All valid samples once, in order; a line of metrics and one for people. `last`: predictions are
  * written. `step`: steps done. */
 BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e);
@@ -96,7 +103,8 @@ BmStatus bmrt_train(bmrt_run *run, int *signal, bmrt_error *e);
 /* fault.c: an index outside its table since the last call, as an error with its place. */
 BmStatus bmrt_fault_check(const bmrt_run *run, bmrt_error *e);
 
-/* sample.c: continues the prompt by --sample tokens, written to file descriptor `fd`. */
+/* sample.c: continues the prompt by --sample tokens, written to file descriptor `fd` by rank 0; all
+ * ranks call it. */
 BmStatus bmrt_sample(bmrt_run *run, int fd, bmrt_error *e);
 /* What can be known before training: is there a program, is the prompt made of its tokens. */
 BmStatus bmrt_sample_check(bmrt_run *run, bmrt_error *e);

@@ -1,9 +1,6 @@
 /* evaluate.c - running a program's phases over samples, and the valid split. */
 #include "runtime/bmrt_private.h"
 
-#include <errno.h>
-#include <string.h>
-
 static void run_phase(bmrt_run *run, bmrt_phase_fn *f, int64_t nb)
 {
     if (f)
@@ -92,67 +89,11 @@ static BmStatus fill_valid(bmrt_run *run, const bmrt_pass *pass, int64_t first, 
     return BMRT_OK;
 }
 
-static void add_element(bmrt_text *t, bmrt_dtype type, const void *at, int64_t i)
-{
-    switch (type) {
-    case BMRT_F32: {
-        double v = (double)((const real *)at)[i];
-        if (v - v == 0)
-            bmrt_text_add(t, "%.*g", sizeof(real) == 4 ? 9 : 17, v);
-        else
-            bmrt_text_add(t, "null");
-        return;
-    }
-    case BMRT_I32:
-        bmrt_text_add(t, "%ld", (long)((const int32_t *)at)[i]);
-        return;
-    case BMRT_U8:
-        bmrt_text_add(t, ((const unsigned char *)at)[i] ? "true" : "false");
-        return;
-    }
-}
-
-/* {"sample":7,"name":value} or [values]: in pieces, so that a field may have any size. */
-static BmStatus write_predictions(bmrt_run *run, const bmrt_pass *pass, int64_t first, int64_t nb,
-                                  bmrt_error *e)
-{
-    bmrt_text *t = &run->wide_line;
-    const bmrt_program *p = pass->program;
-    bool good = true;
-    for (int64_t s = 0; s < nb; s++) {
-        t->len = 0;
-        bmrt_text_add(t, "{\"sample\":%lld", (long long)(first + s));
-        for (int f = 0; f < p->n_field; f++) {
-            const bmrt_field *d = &p->field[f];
-            const char *at = BMRT_AT(&run->pub, d->offset);
-            at += s * d->count * (int64_t)bmrt_dtype_size(d->dtype);
-            bmrt_text_add(t, ",");
-            bmrt_text_json(t, d->name);
-            bmrt_text_add(t, d->count == 1 ? ":" : ":[");
-            for (int64_t i = 0; i < d->count; i++) {
-                bmrt_text_add(t, i ? "," : "");
-                add_element(t, d->dtype, at, i);
-                if (t->cap - t->len < 64) {
-                    good = good && bmrt_write_all(run->predictions_fd, t->at, t->len);
-                    t->len = 0;
-                }
-            }
-            bmrt_text_add(t, d->count == 1 ? "" : "]");
-        }
-        bmrt_text_add(t, "}\n");
-        good = good && bmrt_write_all(run->predictions_fd, t->at, t->len);
-    }
-    if (good)
-        return BMRT_OK;
-    return bmrt_fail(e, BMRT_MACHINE, "cannot write '%s': %s", run->opt.predictions,
-                     strerror(errno));
-}
-
 BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e)
 {
     const bmrt_program *p = &run->m->eval;
     bmrt_pass pass = {p, run->valid.n, fill_valid,
-                      last && run->predictions_fd >= 0 ? write_predictions : NULL, NULL};
+                      last && run->opt.predictions ? bmrt_predictions_write : NULL, NULL};
     BmStatus s = bmrt_pass_run(run, &pass, e);
     if (s != BMRT_OK)
         return s;

@@ -93,9 +93,10 @@ static BmStatus open_data(bmrt_run *run, texts *t, bmrt_error *e)
     return open_one(run, &run->valid, valid, "valid", o->valid, t, e);
 }
 
-static BmStatus open_list(int *fd, const char *path, bmrt_error *e)
+/* Rank 0 writes the lists of all ranks. */
+static BmStatus open_list(const bmrt_run *run, int *fd, const char *path, bmrt_error *e)
 {
-    if (!path)
+    if (!path || run->pub.rank > 0)
         return BMRT_OK;
     *fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
     if (*fd < 0)
@@ -113,8 +114,8 @@ static BmStatus make_buffers(bmrt_run *run, bmrt_error *e)
     if (!run->index || !run->wide_line.at)
         return bmrt_fail(e, BMRT_MACHINE, "no memory for a list of %lld samples",
                          (long long)run->n_index);
-    BmStatus s = open_list(&run->samples_fd, run->opt.log_samples, e);
-    return s != BMRT_OK ? s : open_list(&run->predictions_fd, run->opt.predictions, e);
+    BmStatus s = open_list(run, &run->samples_fd, run->opt.log_samples, e);
+    return s != BMRT_OK ? s : open_list(run, &run->predictions_fd, run->opt.predictions, e);
 }
 
 /* metrics.jsonl in the trainer's folder, so that it does not depend on where it is started from. */

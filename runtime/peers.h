@@ -18,6 +18,8 @@ typedef struct bmrt_peers {
     /* Each rank brings `n` bytes; all of them, in rank order, are in `all` [ranks][n] on every
      * rank. */
     BmStatus (*collect)(void *context, const void *mine, size_t n, void *all, bmrt_error *e);
+    /* `n` bytes from rank `from` to rank 0; only these two call it. */
+    BmStatus (*give)(void *context, int from, void *bytes, size_t n, bmrt_error *e);
 } bmrt_peers;
 
 static inline BmStatus bmrt_agree(const bmrt_peers *p, BmStatus mine, bmrt_error *e)

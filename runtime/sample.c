@@ -2,7 +2,8 @@
  *
  * The window is the last `ctx` tokens; unused places behind them hold 0, which a causal model does
  * not see. The next token is drawn from the row of the last real place: Philox keyed by the seed,
- * with the number of the token as counter. */
+ * with the number of the token as counter. All ranks run the program, which may gather parameters,
+ * and draw the same token; rank 0 prints. */
 #include "runtime/bmrt_private.h"
 
 #include "runtime/rng.h"
@@ -19,8 +20,8 @@ typedef struct sampler {
     int32_t *window; /* [ctx] */
     int64_t used;    /* of the window */
     double *weight;  /* [vocab] */
-    int fd;
-    bool echo; /* the prompt is printed */
+    int fd;          /* -1: another rank prints */
+    bool echo;       /* the prompt is printed */
 } sampler;
 
 static bool made_of_bytes(const bmrt_model *m)
@@ -100,6 +101,8 @@ static bool put_token(const sampler *s, int32_t token)
 {
     char out[32];
     bmrt_text t = {out, 0, sizeof out, false};
+    if (s->fd < 0)
+        return true;
     bool plain = token == '\n' || token == '\t' || (token >= 0x20 && token != 0x7f && token < 256);
     if (!s->bytes)
         bmrt_text_add(&t, "%ld ", (long)token);
@@ -206,24 +209,39 @@ static BmStatus next_token(bmrt_run *run, sampler *s, int64_t number, bmrt_error
     return BMRT_OK;
 }
 
+/* On every rank the same: BMRT_AGAIN when one of them has caught a signal. */
+static BmStatus one_more(bmrt_run *run, sampler *s, int64_t number, bmrt_error *e)
+{
+    BmStatus status = bmrt_signals_caught() ? BMRT_AGAIN : BMRT_OK;
+    status = bmrt_agree(run->peers, status, e);
+    if (status == BMRT_OK)
+        status = bmrt_agree(run->peers, next_token(run, s, number, e), e);
+    return status;
+}
+
 BmStatus bmrt_sample(bmrt_run *run, int fd, bmrt_error *e)
 {
     const bmrt_model *m = run->m;
     BmStatus status = bmrt_sample_check(run, e);
     if (status != BMRT_OK)
         return status;
-    sampler s = {tokens_input(m), made_of_bytes(m), NULL, 0, NULL, fd, run->opt.prompt != NULL};
+    sampler s = {
+        .tokens = tokens_input(m), .bytes = made_of_bytes(m), .fd = run->pub.rank == 0 ? fd : -1};
+    s.echo = run->opt.prompt != NULL;
     s.window = calloc((size_t)s.tokens->count, sizeof *s.window);
     s.weight = calloc((size_t)m->vocab, sizeof *s.weight);
     if (!s.window || !s.weight)
         status = bmrt_fail(e, BMRT_MACHINE, "no memory to sample");
     else
         status = read_prompt(m, run->opt.prompt, take_prompt, &s, e);
-    for (int64_t i = 0; i < run->opt.sample && status == BMRT_OK && !bmrt_signals_caught(); i++)
-        status = next_token(run, &s, i, e);
-    if (status == BMRT_OK && !bmrt_write_all(fd, "\n", 1))
+    status = bmrt_agree(run->peers, status, e);
+    for (int64_t i = 0; i < run->opt.sample && status == BMRT_OK; i++)
+        status = one_more(run, &s, i, e);
+    if (status == BMRT_AGAIN)
+        status = BMRT_OK;
+    if (status == BMRT_OK && s.fd >= 0 && !bmrt_write_all(fd, "\n", 1))
         status = bmrt_fail(e, BMRT_MACHINE, "cannot write the sample: %s", strerror(errno));
     free(s.window);
     free(s.weight);
-    return status;
+    return bmrt_agree(run->peers, status, e);
 }
