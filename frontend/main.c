@@ -104,7 +104,11 @@ static int lower(Job *j)
     for (int i = 0; i < j->o->define.n; i++)
         define[i] = (Define){j->o->define.v[i].name, j->o->define.v[i].value};
     j->model = lower_model(j->arena, j->sources, j->o->file, define, j->o->define.n, j->diag);
-    return j->model ? EXIT_OK : EXIT_MODEL;
+    PlanRequest flags = {.ranks = j->o->ranks,
+                         .memory = j->o->memory,
+                         .micro_batch = j->o->micro_batch,
+                         .machine = j->o->machine};
+    return j->model && plan_request_settle(j->model, &flags, j->diag) ? EXIT_OK : EXIT_MODEL;
 }
 
 static int differentiate(Job *j)
@@ -138,14 +142,30 @@ static int simplify_graphs(Job *j)
     return emit(j, EMIT_GRAPH, &s);
 }
 
+static int find_machine(Job *j, const Machine **machine)
+{
+    const PlanRequest *r = &j->model->plan;
+    const char *why;
+    if (!r->machine)
+        return EXIT_OK;
+    *machine = machine_find(j->arena, r->machine, j->diag);
+    if (!*machine && r->machine_at.file >= 0)
+        diag_note(j->diag, r->machine_at, "asked for here");
+    if (*machine && file_exists(r->machine)) /* for the stamp: the plan depends on it */
+        source_read(j->sources, r->machine, &why);
+    return *machine ? EXIT_OK : EXIT_MODEL;
+}
+
 static int make_plan(Job *j)
 {
-    const PlanRequest *file = &j->model->plan;
-    PlanOptions po = {
-        .memory = j->o->memory ? j->o->memory : file->memory,
-        .micro_batch = j->o->micro_batch ? j->o->micro_batch : file->micro_batch,
-        .no_fuse = j->o->no_fuse,
-    };
+    const PlanRequest *r = &j->model->plan;
+    PlanOptions po = {.memory = r->memory,
+                      .micro_batch = r->micro_batch,
+                      .ranks = r->ranks,
+                      .no_fuse = j->o->no_fuse};
+    int code = find_machine(j, &po.machine);
+    if (code)
+        return code;
     bool no_fit = false;
     j->plan = plan_build(j->arena, j->model, &po, j->diag, &no_fit);
     if (!j->plan)
