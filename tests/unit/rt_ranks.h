@@ -17,7 +17,12 @@ typedef struct world {
     BmStatus status[MOST_RANKS];
     bmrt_error error[MOST_RANKS];
     const void *mine[MOST_RANKS];
-    int agreed; /* times rank 0 agreed */
+    pthread_mutex_t mail;
+    pthread_cond_t moved;
+    void *letter[MOST_RANKS]; /* rank q's to rank 0 */
+    size_t letter_bytes[MOST_RANKS];
+    int letters; /* given in all */
+    int agreed;  /* times rank 0 agreed */
 } world;
 
 typedef struct rank_of_world {
@@ -61,6 +66,33 @@ static inline BmStatus world_collect(void *context, const void *mine, size_t n, 
     return BMRT_OK;
 }
 
+static inline BmStatus world_give(void *context, int from, void *bytes, size_t n, bmrt_error *e)
+{
+    rank_of_world *k = context;
+    world *w = k->w;
+    BmStatus s = BMRT_OK;
+    pthread_mutex_lock(&w->mail);
+    if (k->rank == from) {
+        w->letter[from] = bytes;
+        w->letter_bytes[from] = n;
+        pthread_cond_broadcast(&w->moved);
+        while (w->letter[from])
+            pthread_cond_wait(&w->moved, &w->mail);
+    } else {
+        while (!w->letter[from])
+            pthread_cond_wait(&w->moved, &w->mail);
+        if (w->letter_bytes[from] == n && k->rank == 0)
+            memcpy(bytes, w->letter[from], n);
+        else
+            s = bmrt_fail(e, BMRT_BUG, "rank %d takes %zu bytes of rank %d", k->rank, n, from);
+        w->letter[from] = NULL;
+        w->letters++;
+        pthread_cond_broadcast(&w->moved);
+    }
+    pthread_mutex_unlock(&w->mail);
+    return s;
+}
+
 static inline void *rank_main(void *context)
 {
     rank_of_world *k = context;
@@ -82,10 +114,12 @@ static inline void run_world(world *w, rank_of_world *rank, int ranks, int group
     pthread_t thread[MOST_RANKS];
     *w = (world){.ranks = ranks, .group = group};
     assert_int_equal(pthread_barrier_init(&w->all, NULL, (unsigned)ranks), 0);
+    pthread_mutex_init(&w->mail, NULL);
+    pthread_cond_init(&w->moved, NULL);
     for (int q = 0; q < ranks; q++) {
         rank_of_world *k = &rank[q];
         *k = (rank_of_world){.w = w, .rank = q, .body = body, .context = context};
-        k->peers = (bmrt_peers){k, world_agree, world_collect};
+        k->peers = (bmrt_peers){k, world_agree, world_collect, world_give};
         k->run.m = m;
         k->run.peers = ranks > 1 ? &k->peers : NULL;
         k->run.pub.rank = q;
@@ -105,6 +139,8 @@ static inline void close_world(world *w, rank_of_world *rank)
         bmrt_pool_destroy(rank[q].run.pool);
     }
     pthread_barrier_destroy(&w->all);
+    pthread_mutex_destroy(&w->mail);
+    pthread_cond_destroy(&w->moved);
 }
 
 #endif
