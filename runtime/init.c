@@ -110,7 +110,7 @@ static void draw_range(void *job, int64_t first, int64_t last)
     }
 }
 
-static void fill(const bmrt_tensor *t, const bmrt_piece *p, double v)
+static void fill(const bmrt_tensor *t, const bmrt_share *p, double v)
 {
     switch (t->dtype) {
     case BMRT_F32:
@@ -130,7 +130,7 @@ static void fill(const bmrt_tensor *t, const bmrt_piece *p, double v)
 
 BmStatus bmrt_init_tensor(bmrt_run *run, const bmrt_tensor *t, bmrt_error *e)
 {
-    bmrt_piece p = bmrt_piece_of(&run->pub, t);
+    bmrt_share p = bmrt_share_of(&run->pub, t);
     switch (t->init) {
     case ZEROS:
     case ONES:

@@ -73,7 +73,7 @@ static BmStatus check_fits(const loading *l, const bmrt_tensor *t, const bmrt_st
         bmrt_help(l->e, "read are F32 F16 BF16 F64 for float, U8 U16 U32 I32 I64 for int, BOOL");
         return BMRT_MODEL;
     }
-    bmrt_piece p = bmrt_piece_of(l->r, t);
+    bmrt_share p = bmrt_share_of(l->r, t);
     for (int64_t i = p.lo; t->dtype == BMRT_I32 && i < p.lo + p.n; i++) {
         int64_t v = bmrt_source_int(f->type, f->data, i);
         if (v < INT32_MIN || v > INT32_MAX)
@@ -130,7 +130,7 @@ static BmStatus load_parsed(loading *l, char *note, size_t cap)
     for (int i = 0; i < l->m->n_param; i++) {
         const bmrt_tensor *t = &l->m->param[i];
         const bmrt_st_entry *f = &l->st->entry[find_entry(l->st, t->path)];
-        bmrt_piece p = bmrt_piece_of(l->r, t);
+        bmrt_share p = bmrt_share_of(l->r, t);
         if (p.n > 0)
             bmrt_source_copy(f->type, f->data, p.lo, p.n, t->dtype, p.at);
     }

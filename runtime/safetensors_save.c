@@ -179,9 +179,9 @@ static int write_pieces(const bmrt_saver *s, int fd, const bmrt *r, const bmrt_m
     int64_t start = (int64_t)s->header_size;
     for (int i = 0; i < m->n_param; i++) {
         const bmrt_tensor *t = &m->param[s->order[i]];
-        bmrt_piece p = bmrt_piece_of(r, t);
+        bmrt_share p = bmrt_share_of(r, t);
         int64_t size = (int64_t)bmrt_dtype_size(t->dtype);
-        if (bmrt_piece_is_first(r, t) &&
+        if (bmrt_share_is_first(r, t) &&
             !write_at(fd, p.at, (size_t)(p.n * size), start + p.lo * size))
             return errno;
         start += tensor_bytes(t);

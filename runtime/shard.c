@@ -1,7 +1,7 @@
-/* shard.c - a rank's piece of a tensor. */
+/* shard.c - a rank's share of a tensor. */
 #include "runtime/shard.h"
 
-bmrt_piece bmrt_piece_of(const bmrt *r, const bmrt_tensor *t)
+bmrt_share bmrt_share_of(const bmrt *r, const bmrt_tensor *t)
 {
     int64_t here = t->at, lo = 0, hi = t->count; /* `here`: element 0's place in the buffer */
     if (t->shard > 0) {
@@ -11,12 +11,12 @@ bmrt_piece bmrt_piece_of(const bmrt *r, const bmrt_tensor *t)
             hi = t->shard - here;
     }
     if (lo >= hi)
-        return (bmrt_piece){0, 0, NULL};
+        return (bmrt_share){0, 0, NULL};
     char *base = t->host ? BMRT_HOST(r, t->offset) : BMRT_AT(r, t->offset);
-    return (bmrt_piece){lo, hi - lo, base + (here + lo) * (int64_t)bmrt_dtype_size(t->dtype)};
+    return (bmrt_share){lo, hi - lo, base + (here + lo) * (int64_t)bmrt_dtype_size(t->dtype)};
 }
 
-bool bmrt_piece_is_first(const bmrt *r, const bmrt_tensor *t)
+bool bmrt_share_is_first(const bmrt *r, const bmrt_tensor *t)
 {
     return t->shard > 0 ? r->rank == r->shard : r->rank == 0;
 }

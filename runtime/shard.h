@@ -1,4 +1,4 @@
-/* shard.h - which elements of a persistent tensor this rank has, and where.
+/* shard.h - a rank's share of a persistent tensor: which elements, and where they are.
  *
  * A tensor lies in a flat buffer from element `at` on. Whole buffers are on every rank; of a
  * sharded one, a rank has elements q * shard .. (q + 1) * shard - 1, q its place in its sharding
@@ -8,14 +8,14 @@
 
 #include "runtime/base.h"
 
-typedef struct bmrt_piece {
+typedef struct bmrt_share {
     int64_t lo, n; /* elements lo .. lo + n - 1 of the tensor; n 0: none */
     void *at;      /* where element lo is; NULL: none */
-} bmrt_piece;
+} bmrt_share;
 
-bmrt_piece bmrt_piece_of(const bmrt *r, const bmrt_tensor *t);
+bmrt_share bmrt_share_of(const bmrt *r, const bmrt_tensor *t);
 
-/* Of all the ranks that have a copy of this rank's piece, this is the one that writes it. */
-bool bmrt_piece_is_first(const bmrt *r, const bmrt_tensor *t);
+/* Of all the ranks that have a copy of this rank's share, this is the one that writes it. */
+bool bmrt_share_is_first(const bmrt *r, const bmrt_tensor *t);
 
 #endif

@@ -70,7 +70,7 @@ static void pieces_cover_every_element_once(void **state)
             int64_t next = 0;
             for (int q = 0; q < k; q++) {
                 bmrt r = {.arena = arena, .host = host, .rank = q, .ranks = k, .shard = q};
-                bmrt_piece p = bmrt_piece_of(&r, t);
+                bmrt_share p = bmrt_share_of(&r, t);
                 if (!t->shard) {
                     assert_true(p.lo == 0 && p.n == t->count);
                     continue;
