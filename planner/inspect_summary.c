@@ -51,7 +51,7 @@ static void summary_head(Page *p)
     strbuf_printf(&p->s, "  one step: %s flops, %s moved; ", page_count(p, f->totals.flops),
                   page_bytes(p, f->totals.step_bytes));
     if (f->totals.step_ps < 0)
-        strbuf_printf(&p->s, "its time is not predicted (cost model: %s)\n", f->cost_model);
+        strbuf_printf(&p->s, "its time is not predicted: no machine was named\n");
     else
         strbuf_printf(&p->s, "%.3f ms predicted\n", (double)f->totals.step_ps * 1e-9);
 }

@@ -38,10 +38,38 @@ static const Field bounds_field[] = {
     F_TO("at_step", F_REF, FileBounds, at_step, REF_STEPS),
     F("gap", F_BYTES, FileBounds, gap),
     F("proved", F_BOOL, FileBounds, proved),
+    F("options", F_QUADS, FileBounds, options),
+    F("lambda_num", F_COUNT, FileBounds, lambda_num),
+    F("lambda_den", F_COUNT, FileBounds, lambda_den),
+    F("fixed_ps", F_COUNT, FileBounds, fixed_ps),
+    F("fixed_bytes", F_BYTES, FileBounds, fixed_bytes),
+    F("capacity", F_BYTES, FileBounds, capacity),
+    F("lower_ps", F_COUNT, FileBounds, lower_ps),
 };
 static const Field comm_field[] = {
-    F("kind", F_TEXT, FileComm, kind),
-    F("bytes", F_BYTES, FileComm, bytes),
+    F_WORDS("kind", F_WORD, FileComm, kind, &kind_words), F("bytes", F_BYTES, FileComm, bytes),
+    F_TO("step", F_REF, FileComm, step, REF_STEPS),       F("path", F_TEXT, FileComm, path),
+    F_WORDS("when", F_WORD, FileComm, when, &when_words), F("times", F_BYTES, FileComm, times),
+};
+static const Field group_field[] = {
+    F("id", F_INT, FileGroup, id),
+    F("path", F_TEXT, FileGroup, path),
+    F_TO("unit", F_REF, FileGroup, unit, REF_INSTANCES),
+    F("optimizer", F_INT_NONE, FileGroup, optimizer),
+    F_TO("params", F_REFS, FileGroup, params, REF_PARAMS),
+    F("at", F_SIZES, FileGroup, at),
+    F("used", F_BYTES, FileGroup, used),
+    F("shard", F_BYTES, FileGroup, shard),
+    F_WORDS("level", F_WORD, FileGroup, level, &level_words),
+    F("whole_grad", F_BOOL, FileGroup, whole_grad),
+    F("offload", F_BOOL, FileGroup, offload),
+    F("why", F_TEXT_NULL, FileGroup, why),
+    F_TO("param_buffer", F_REF, FileGroup, param_buffer, REF_BUFFERS),
+    F_TO("grad_buffer", F_REF_NONE, FileGroup, grad_buffer, REF_BUFFERS),
+    F_TO("grad_shard_buffer", F_REF_NONE, FileGroup, grad_shard_buffer, REF_BUFFERS),
+    F_TO("state_buffers", F_REFS, FileGroup, state_buffers, REF_BUFFERS),
+    F_TO("host_param_buffer", F_REF_NONE, FileGroup, host_param_buffer, REF_BUFFERS),
+    F_TO("host_grad_buffer", F_REF_NONE, FileGroup, host_grad_buffer, REF_BUFFERS),
 };
 static const Field program_field[] = {
     F_WORDS("name", F_WORD, FileProgram, kind, &program_words),
@@ -93,10 +121,19 @@ static const Field state_field[] = {
     F_TO("id", F_REF_NONE, FileState, id, REF_BUFFERS),
 };
 static const Field kernel_field[] = {
-    F("name", F_TEXT, FileKernel, name),    F_WORDS("kind", F_WORD, FileKernel, kind, &kind_words),
-    F("what", F_TEXT, FileKernel, what),    F("batched", F_BOOL, FileKernel, batched),
-    F("units", F_COUNT, FileKernel, units), F("flops", F_COUNT, FileKernel, flops),
+    F("name", F_TEXT, FileKernel, name),
+    F_WORDS("kind", F_WORD, FileKernel, kind, &kind_words),
+    F("what", F_TEXT, FileKernel, what),
+    F("batched", F_BOOL, FileKernel, batched),
+    F("units", F_COUNT, FileKernel, units),
+    F("flops", F_COUNT, FileKernel, flops),
     F("bytes", F_COUNT, FileKernel, bytes),
+    F_WORDS("access", F_WORD_LIST, FileKernel, access, &access_words),
+    F("segments", F_PAIRS, FileKernel, segments),
+    F("chunk", F_BYTES, FileKernel, chunk),
+    F("tree", F_BOOL, FileKernel, tree),
+    F("gaps", F_PAIRS, FileKernel, gaps),
+    F("grains", F_SIZES, FileKernel, grains),
 };
 static const Field buffer_field[] = {
     F("id", F_INT, FileBuffer, id),
@@ -112,6 +149,9 @@ static const Field buffer_field[] = {
     F("sample_bytes", F_BYTES, FileBuffer, sample_bytes),
     F_WORDS("program", F_WORD_NULL, FileBuffer, program, &program_words),
     F("region", F_INT, FileBuffer, region),
+    F_TO("group", F_REF_NONE, FileBuffer, group, REF_GROUPS),
+    F("sharded", F_BOOL, FileBuffer, sharded),
+    F("host", F_BOOL, FileBuffer, host),
 };
 static const Field step_field[] = {
     F("id", F_INT, FileStep, id),
@@ -131,15 +171,28 @@ static const Field step_field[] = {
     F("backward", F_BOOL, FileStep, backward),
     F("recompute", F_BOOL, FileStep, recompute),
     F("accumulates", F_BOOL, FileStep, accumulates),
+    F("onto", F_BOOL, FileStep, onto),
+    F_WORDS("when", F_WORD, FileStep, when, &when_words),
     F_TO("args", F_REFS, FileStep, args, REF_BUFFERS),
     F("offsets", F_SIZES, FileStep, offsets),
+    F("by_rank", F_SIZES, FileStep, by_rank),
     F("flops", F_COUNT, FileStep, flops),
     F("bytes", F_COUNT, FileStep, bytes),
+    F("ps", F_COUNT, FileStep, ps),
+    F("sent", F_BYTES, FileStep, sent),
+    F_TO("group", F_REF_NONE, FileStep, group, REF_GROUPS),
 };
 static const Field try_field[] = {
     F("micro_batch", F_BYTES, FileTry, micro_batch),
     F("rounds", F_BYTES, FileTry, rounds),
     F("arena_bytes", F_COUNT, FileTry, arena_bytes),
+    F("host_bytes", F_COUNT, FileTry, host_bytes),
+    F("step_ps", F_COUNT_NULL, FileTry, step_ps),
+    F("exposed_ps", F_COUNT_NULL, FileTry, exposed_ps),
+    F("zero", F_TEXT_NULL, FileTry, zero),
+    F("recompute", F_TEXT_NULL, FileTry, recompute),
+    F("overlap", F_TEXT_NULL, FileTry, overlap),
+    F("fits", F_BOOL, FileTry, fits),
     F("why", F_TEXT_NULL, FileTry, why),
 };
 static const Fields totals_fields = FIELDS(totals_field);
@@ -157,7 +210,13 @@ static const Field top_field[] = {
     F("below_grain", F_BOOL, PlanFile, below_grain),
     F("fused", F_BOOL, PlanFile, fused),
     F("memory", F_COUNT_NULL, PlanFile, memory),
-    F("cost_model", F_TEXT, PlanFile, cost_model),
+    F("shared_by", F_BYTES, PlanFile, shared_by),
+    F_WORDS("accumulate", F_WORD, PlanFile, reduced, &accumulate_words),
+    F_WORDS("reduce", F_WORD, PlanFile, invariant, &reduce_words),
+    F("overlap", F_BOOL, PlanFile, overlap),
+    F("lead", F_INT, PlanFile, lead),
+    F("bucket_bytes", F_BYTES, PlanFile, bucket_bytes),
+    F("machine", F_MACHINE, PlanFile, machine),
     F_IN("totals", PlanFile, totals, &totals_fields),
     F_IN("bounds", PlanFile, bounds, &bounds_fields),
 };
@@ -171,6 +230,7 @@ const Fields plan_top_fields = FIELDS(top_field);
     }
 const List plan_lists[N_PLAN_LISTS] = {
     LIST("comm", comm_field, comm),
+    LIST("groups", group_field, group),
     LIST("programs", program_field, program),
     LIST("terms", term_field, term),
     LIST("instances", instance_field, instance),

@@ -21,13 +21,18 @@ typedef enum FieldKind {
     F_REF_NONE,  /* or -1 */
     F_REFS,      /* Ints: of the list `ref` */
     F_SIZES,     /* Sizes: of F_BYTES */
+    F_WORD_LIST, /* Ints: indices into `words` */
+    F_PAIRS,     /* Rows of 2: of F_COUNT */
+    F_QUADS,     /* Rows of 4: likewise */
+    F_INT_NONE,  /* F_INT or -1 */
+    F_MACHINE,   /* a profile, or null */
     F_OPERAND,   /* FileOperand: [buffer, offset] or null */
     F_KERNEL,    /* int: a kernel's name */
     F_PHASES,    /* six pairs [first, count], into FileProgram */
     F_OBJECT,    /* a struct of its own, by `fields` */
 } FieldKind;
 
-typedef enum Ref { REF_NOTHING, REF_BUFFERS, REF_STEPS, REF_INSTANCES, REF_PARAMS } Ref;
+typedef enum Ref { REF_NOTHING, REF_BUFFERS, REF_STEPS, REF_INSTANCES, REF_PARAMS, REF_GROUPS } Ref;
 
 typedef struct Fields Fields;
 typedef struct Field {
@@ -50,8 +55,16 @@ typedef struct List {
     size_t at, at_n; /* in PlanFile */
 } List;
 
-enum { N_PLAN_LISTS = 10 };
+enum { N_PLAN_LISTS = 11 };
 extern const Fields plan_top_fields;        /* the scalars and objects of the whole file */
 extern const List plan_lists[N_PLAN_LISTS]; /* its lists; kernels before the steps that name them */
+
+/* plan_links.c: what no single field can tell. `where` and `index` are the entry that is wrong,
+ * `key` what is wrong in it; the result is what to say, or NULL. */
+typedef struct Wrong {
+    const char *list, *key;
+    int index;
+} Wrong;
+const char *plan_links(PlanFile *f, Wrong *at);
 
 #endif

@@ -37,19 +37,57 @@ static uint64_t hash_settings(uint64_t h, const Model *m)
     return h;
 }
 
+static uint64_t hash_group(uint64_t h, const FlatGroup *g)
+{
+    h = mix(mix(mix(h, g->n), g->level), g->optimizer);
+    h = mix(mix(mix(h, g->used), g->shard), g->offload);
+    for (int k = 0; k < g->n; k++)
+        h = mix(mix(h, g->param[k]), g->at[k]);
+    h = mix(mix(mix(h, g->params), g->grads), g->grad_shard);
+    for (int k = 0; k < g->n_state; k++)
+        h = mix(h, g->state[k]);
+    return mix(mix(h, g->host_params), g->host_grads);
+}
+
+static uint64_t hash_step(uint64_t h, const Step *s)
+{
+    h = mix(mix(mix(h, s->kernel->id), s->phase), s->program);
+    h = mix(mix(mix(mix(h, s->stream), s->when), s->onto), s->region);
+    for (int k = 0; k < N_STREAMS; k++)
+        h = mix(h, s->wait[k]);
+    for (int k = 0; k < s->kernel->n_arg; k++)
+        h = mix(mix(mix(h, s->arg[k].buffer), s->arg[k].offset), s->arg[k].by_rank);
+    return h;
+}
+
+/* What the kernel's own hash does not cover. */
+static uint64_t hash_kernel(uint64_t h, const Kernel *k)
+{
+    h = mix(mix(h, (int64_t)k->hash), k->kind);
+    h = mix(mix(mix(mix(h, k->coll.n_segment), k->coll.chunk), k->coll.accumulates), k->coll.tree);
+    for (int i = 0; i < k->coll.n_segment; i++)
+        h = mix(mix(h, k->coll.segment[i].elems), k->coll.segment[i].stride);
+    for (int i = 0; i < k->n_gap; i++)
+        h = mix(mix(h, k->gap[i].at), k->gap[i].count);
+    for (int64_t i = 0; k->group_grains && i < k->tpl.rows; i++)
+        h = mix(h, k->group_grains[i]);
+    return h;
+}
+
 uint64_t plan_hash(const Plan *p)
 {
     uint64_t h = hash_settings(0x626d63, p->model);
     h = mix(mix(mix(mix(h, p->ranks), p->micro_batch), p->rounds), p->fused);
+    h = mix(mix(mix(h, p->shared_by), p->reduced), p->invariant);
     for (int k = 0; k < p->kernel.n; k++)
-        h = mix(h, (int64_t)p->kernel.v[k]->hash);
-    for (int k = 0; k < p->buffer.n; k++)
-        h = mix(mix(h, p->buffer.v[k].offset), p->buffer.v[k].bytes);
-    for (int k = 0; k < p->step.n; k++) {
-        const Step *s = &p->step.v[k];
-        h = mix(mix(mix(h, s->kernel->id), s->phase), s->program);
-        for (int j = 0; j < s->kernel->n_arg; j++)
-            h = mix(mix(h, s->arg[j].buffer), s->arg[j].offset);
+        h = hash_kernel(h, p->kernel.v[k]);
+    for (int k = 0; k < p->buffer.n; k++) {
+        const Buffer *b = &p->buffer.v[k];
+        h = mix(mix(mix(mix(h, b->offset), b->bytes), b->sharded), b->host);
     }
+    for (int k = 0; k < p->group.n; k++)
+        h = hash_group(h, &p->group.v[k]);
+    for (int k = 0; k < p->step.n; k++)
+        h = hash_step(h, &p->step.v[k]);
     return h;
 }

@@ -2,178 +2,64 @@
  *
  * The keys DESIGN.md fixes come with these of our own; plan_read.c refuses any other. Numbers are
  * plain integers: bytes; `flops` and `bytes` of a step are those of one turn of its phase (the
- * whole micro-batch). What is not known is null: with "cost_model": "none" no time is predicted. */
+ * whole micro-batch). What is not known is null: without a machine no time is predicted. */
+#include "planner/plan_put.h"
 #include "planner/plan_read.h"
 #include "planner/words.h"
 
-#include <math.h>
-#include <string.h>
-
-typedef VEC(int) Starts;
-
-typedef struct Writer {
-    StrBuf *s;
-    const Plan *p;
-    const Sources *sources; /* of the model's spans; NULL: places are not written */
-    Starts *line;           /* by source: where its lines start */
-} Writer;
-
-/* ---- values ---- */
-
-static void put_int(StrBuf *s, int64_t x)
+static void key_ps(StrBuf *s, const char *name, const Plan *p, int64_t ps)
 {
-    char t[24];
-    int i = countof(t);
-    uint64_t u = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
-    do {
-        t[--i] = (char)('0' + u % 10);
-        u /= 10;
-    } while (u);
-    if (x < 0)
-        t[--i] = '-';
-    strbuf_addn(s, t + i, (size_t)(countof(t) - i));
-}
-
-/* Bytes of the UTF-8 sequence at `t`; 0 when there is none. */
-static int utf8_length(const unsigned char *t)
-{
-    int n = t[0] < 0x80                   ? 1
-            : t[0] >= 0xC2 && t[0] < 0xE0 ? 2
-            : t[0] >= 0xE0 && t[0] < 0xF0 ? 3
-            : t[0] >= 0xF0 && t[0] < 0xF5 ? 4
-                                          : 0;
-    for (int i = 1; i < n; i++)
-        if ((t[i] & 0xC0) != 0x80)
-            return 0;
-    if ((t[0] == 0xE0 && t[1] < 0xA0) || (t[0] == 0xED && t[1] > 0x9F) ||
-        (t[0] == 0xF0 && t[1] < 0x90) || (t[0] == 0xF4 && t[1] > 0x8F))
-        return 0;
-    return n;
-}
-
-/* A string. A file's name may hold any bytes; what is no UTF-8 becomes U+FFFD. */
-static void put_text(StrBuf *s, const char *text)
-{
-    const unsigned char *t = (const unsigned char *)(text ? text : "");
-    strbuf_char(s, '"');
-    while (*t) {
-        const unsigned char *from = t;
-        int n = 1;
-        while (*t >= 0x20 && *t != '"' && *t != '\\' && *t != 0x7F && (n = utf8_length(t)) > 0)
-            t += n;
-        strbuf_addn(s, (const char *)from, (size_t)(t - from));
-        if (!*t)
-            break;
-        if (n == 0)
-            strbuf_add(s, "\xEF\xBF\xBD");
-        else if (*t == '"' || *t == '\\')
-            strbuf_printf(s, "\\%c", *t);
-        else
-            strbuf_printf(s, "\\u%04x", *t);
-        t++;
-    }
-    strbuf_char(s, '"');
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    return slash ? slash + 1 : path;
-}
-
-static void key(StrBuf *s, const char *name)
-{
-    char last = s->n ? s->text[s->n - 1] : '{';
-    if (last != '{' && last != '[')
-        strbuf_char(s, ',');
-    strbuf_char(s, '"');
-    strbuf_add(s, name);
-    strbuf_addn(s, "\":", 2);
-}
-
-static void key_int(StrBuf *s, const char *name, int64_t x)
-{
-    key(s, name);
-    put_int(s, x);
-}
-
-static void key_bool(StrBuf *s, const char *name, bool x)
-{
-    key(s, name);
-    strbuf_add(s, x ? "true" : "false");
-}
-
-static void key_text(StrBuf *s, const char *name, const char *x)
-{
-    key(s, name);
-    put_text(s, x);
-}
-
-static void key_null(StrBuf *s, const char *name)
-{
-    key(s, name);
-    strbuf_add(s, "null");
-}
-
-/* JSON has no infinities: those are words. */
-static void key_double(StrBuf *s, const char *name, double x)
-{
-    key(s, name);
-    if (isnan(x))
-        strbuf_add(s, "\"nan\"");
-    else if (isinf(x))
-        strbuf_add(s, x < 0 ? "\"-inf\"" : "\"inf\"");
+    if (p->machine)
+        key_int(s, name, ps);
     else
-        strbuf_double(s, x);
+        key_null(s, name);
 }
 
-static void key_operand(StrBuf *s, const char *name, Operand o)
+/* How ranks share the work and what the times are predicted for. */
+static void put_ranks(Writer *w)
 {
-    if (o.buffer < 0) {
-        key_null(s, name);
+    StrBuf *s = w->s;
+    const Plan *p = w->p;
+    key_int(s, "shared_by", p->shared_by);
+    key_text(s, "accumulate", accumulate_words.word[p->reduced]);
+    key_text(s, "reduce", reduce_words.word[p->invariant]);
+    key_bool(s, "overlap", p->overlap);
+    key_int(s, "lead", p->lead);
+    key_int(s, "bucket_bytes", p->bucket_bytes);
+    strbuf_add(s, ",\n\"machine\":");
+    if (!p->machine) {
+        strbuf_add(s, "null");
         return;
     }
-    key(s, name);
-    strbuf_char(s, '[');
-    put_int(s, o.buffer);
-    strbuf_char(s, ',');
-    put_int(s, o.offset);
-    strbuf_char(s, ']');
+    machine_print(s, p->machine);
+    while (s->n && s->text[s->n - 1] == '\n')
+        s->text[--s->n] = 0;
 }
 
-static void shape(StrBuf *s, const Type *t)
+static void put_time_bound(StrBuf *s, const Bounds *b)
 {
-    key(s, "shape");
+    key(s, "options");
     strbuf_char(s, '[');
-    for (int i = 0; i < t->ndim; i++) {
-        if (i)
-            strbuf_char(s, ',');
-        put_int(s, t->dim[i]);
+    for (int i = 0; i < b->option.n; i++) {
+        const BoundOption *o = &b->option.v[i];
+        row_open(s);
+        put_int(s, o->unit);
+        strbuf_char(s, ',');
+        put_int(s, o->count);
+        strbuf_char(s, ',');
+        put_int(s, o->ps);
+        strbuf_char(s, ',');
+        put_int(s, o->bytes);
+        strbuf_char(s, ']');
     }
     strbuf_char(s, ']');
-    key_text(s, "dtype", dtype_words.word[t->dtype]);
+    key_int(s, "lambda_num", b->lambda_num);
+    key_int(s, "lambda_den", b->lambda_den);
+    key_int(s, "fixed_ps", b->fixed_ps);
+    key_int(s, "fixed_bytes", b->fixed_bytes);
+    key_int(s, "capacity", b->capacity);
+    key_int(s, "lower_ps", b->lower_ps);
 }
-
-/* A list with one entry a line: open, then item() before each, then close. */
-static void list_open(StrBuf *s, const char *name)
-{
-    strbuf_add(s, ",\n");
-    strbuf_char(s, '"');
-    strbuf_add(s, name);
-    strbuf_add(s, "\":[");
-}
-
-static void list_item(StrBuf *s, int i)
-{
-    strbuf_add(s, i ? ",\n{" : "\n{");
-}
-
-static void list_close(StrBuf *s, int n)
-{
-    strbuf_add(s, n ? "\n]" : "]");
-}
-
-/* ---- parts ---- */
 
 static void put_head(Writer *w)
 {
@@ -197,14 +83,14 @@ static void put_head(Writer *w)
         key_int(s, "memory", p->memory);
     else
         key_null(s, "memory");
-    key_text(s, "cost_model", "none");
+    put_ranks(w);
     strbuf_add(s, ",\n\"totals\":{");
     key_int(s, "arena_bytes", p->arena_bytes);
     key_int(s, "persistent_bytes", p->persistent_bytes);
     key_int(s, "max_live_bytes", p->max_live_bytes);
     key_int(s, "host_bytes", p->host_bytes);
-    key_null(s, "step_ps");
-    key_null(s, "exposed_ps");
+    key_ps(s, "step_ps", p, p->step_ps);
+    key_ps(s, "exposed_ps", p, p->exposed_ps);
     key_int(s, "search_work", p->search_work);
     key_int(s, "flops", p->flops);
     key_int(s, "step_bytes", p->step_bytes);
@@ -213,7 +99,8 @@ static void put_head(Writer *w)
     key_int(s, "at_step", p->max_live_step);
     key_int(s, "gap", p->arena_bytes - p->persistent_bytes - p->max_live_bytes);
     key_bool(s, "proved", p->offsets_proved);
-    strbuf_add(s, "},\n\"comm\":[]");
+    put_time_bound(s, &p->bounds);
+    strbuf_char(s, '}');
 }
 
 static void put_programs(Writer *w)
@@ -291,6 +178,34 @@ static int *buffers_of(const Plan *p, BufferRole role, int n)
     return of;
 }
 
+/* The same of what lies in flat groups. */
+static int *params_of(const Plan *p)
+{
+    int *of = buffers_of(p, ROLE_PARAM, p->model->param.n);
+    for (int i = 0; i < p->group.n; i++)
+        for (int k = 0; k < p->group.v[i].n; k++)
+            of[p->group.v[i].param[k]] = p->group.v[i].params;
+    return of;
+}
+
+static int *states_of(const Plan *p)
+{
+    const Model *m = p->model;
+    int *of = buffers_of(p, ROLE_STATE, m->state.n);
+    const FlatGroup **group = arena_array(p->arena, const FlatGroup *, m->param.n + 1);
+    int *kinds = arena_array(p->arena, int, m->param.n + 1); /* seen of each parameter */
+    for (int i = 0; i < p->group.n; i++)
+        for (int k = 0; k < p->group.v[i].n; k++)
+            group[p->group.v[i].param[k]] = &p->group.v[i];
+    for (int i = 0; i < m->state.n; i++) {
+        const FlatGroup *g = group[m->state.v[i].param];
+        int kind = kinds[m->state.v[i].param]++;
+        if (g && kind < g->n_state)
+            of[i] = g->state[kind];
+    }
+    return of;
+}
+
 static void put_init(StrBuf *s, const Init *in)
 {
     key(s, "init");
@@ -298,10 +213,7 @@ static void put_init(StrBuf *s, const Init *in)
     key_text(s, "kind", init_words.word[in->kind]);
     key_double(s, "a", in->a);
     key_double(s, "b", in->b);
-    if (in->file)
-        key_text(s, "file", base_name(in->file));
-    else
-        key_null(s, "file");
+    key_text_null(s, "file", base_name(in->file));
     strbuf_char(s, '}');
 }
 
@@ -309,14 +221,15 @@ static void put_params(Writer *w)
 {
     StrBuf *s = w->s;
     const Model *m = w->p->model;
-    int *param = buffers_of(w->p, ROLE_PARAM, m->param.n);
+    int *param = params_of(w->p);
     int *buffer = buffers_of(w->p, ROLE_BUFFER, m->param.n);
     list_open(s, "params");
     for (int i = 0; i < m->param.n; i++) {
         const Param *a = &m->param.v[i];
         list_item(s, i);
         key_text(s, "path", a->path);
-        shape(s, &a->type);
+        key_sizes(s, "shape", a->type.dim, a->type.ndim);
+        key_text(s, "dtype", dtype_words.word[a->type.dtype]);
         key_int(s, "bytes", type_bytes(&a->type));
         put_init(s, &a->init);
         bool trained = !a->buffer && !a->frozen && a->optimizer < m->optimizer.n;
@@ -336,7 +249,7 @@ static void put_states(Writer *w)
 {
     StrBuf *s = w->s;
     const Model *m = w->p->model;
-    int *of = buffers_of(w->p, ROLE_STATE, m->state.n);
+    int *of = states_of(w->p);
     list_open(s, "states");
     for (int i = 0; i < m->state.n; i++) {
         list_item(s, i);
@@ -346,6 +259,23 @@ static void put_states(Writer *w)
         strbuf_char(s, '}');
     }
     list_close(s, m->state.n);
+}
+
+/* What it does with each argument. */
+static void put_access(StrBuf *s, const Kernel *k)
+{
+    key(s, "access");
+    strbuf_char(s, '[');
+    for (int i = 0; i < k->n_arg; i++) {
+        FileAccess how = !k->arg_written[i]         ? ACCESS_READ
+                         : kernel_accumulates(k, i) ? ACCESS_ADD
+                         : kernel_reads(k, i)       ? ACCESS_UPDATE
+                                                    : ACCESS_WRITE;
+        if (i)
+            strbuf_char(s, ',');
+        put_text(s, access_words.word[how]);
+    }
+    strbuf_char(s, ']');
 }
 
 static void put_kernels(Writer *w)
@@ -362,6 +292,8 @@ static void put_kernels(Writer *w)
         key_int(s, "units", k->units);
         key_int(s, "flops", k->flops);
         key_int(s, "bytes", k->bytes);
+        put_access(s, k);
+        put_collective(s, k);
         strbuf_char(s, '}');
     }
     list_close(s, w->p->kernel.n);
@@ -390,141 +322,12 @@ static void put_buffers(Writer *w)
         else
             key_text(s, "program", program_words.word[b->program]);
         key_int(s, "region", b->region);
+        key_int(s, "group", b->group);
+        key_bool(s, "sharded", b->sharded);
+        key_bool(s, "host", b->host);
         strbuf_char(s, '}');
     }
     list_close(s, w->p->buffer.n);
-}
-
-/* ---- steps ---- */
-
-static void find_lines(Writer *w, int file)
-{
-    const Source *src = w->sources->list.v[file];
-    vec_push(w->p->arena, &w->line[file], 0);
-    for (int i = 0; i < src->n; i++)
-        if (src->text[i] == '\n')
-            vec_push(w->p->arena, &w->line[file], i + 1);
-}
-
-/* "gpt.bm:12:9"; lines are found by halving, as there are many steps. */
-static void put_place(Writer *w, Span at)
-{
-    if (!w->sources || at.file < 0 || at.file >= w->sources->list.n) {
-        key_null(w->s, "at");
-        return;
-    }
-    if (w->line[at.file].n == 0)
-        find_lines(w, at.file);
-    const Starts *line = &w->line[at.file];
-    int lo = 0, hi = line->n; /* the line that holds it is one of lo..hi-1 */
-    while (hi - lo > 1) {
-        int mid = lo + (hi - lo) / 2;
-        if (line->v[mid] <= at.lo)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    key_text(w->s, "at", base_name(w->sources->list.v[at.file]->name));
-    w->s->n--; /* the closing quote comes after line and column */
-    strbuf_char(w->s, ':');
-    put_int(w->s, lo + 1);
-    strbuf_char(w->s, ':');
-    put_int(w->s, at.lo - line->v[lo] + 1);
-    strbuf_char(w->s, '"');
-}
-
-/* Buffers the step reads (or, `written`, writes), each once, in the order of the arguments. */
-static void put_uses(StrBuf *s, const char *name, const Step *t, bool written)
-{
-    int seen[countof(t->kernel->arg_dtype)], n = 0;
-    key(s, name);
-    strbuf_char(s, '[');
-    for (int i = 0; i < t->kernel->n_arg; i++) {
-        if (!(written ? t->kernel->arg_written[i] : kernel_reads(t->kernel, i)))
-            continue;
-        int b = t->arg[i].buffer, k = 0;
-        while (k < n && seen[k] != b)
-            k++;
-        if (k < n)
-            continue;
-        seen[n++] = b;
-        if (n > 1)
-            strbuf_char(s, ',');
-        put_int(s, b);
-    }
-    strbuf_char(s, ']');
-}
-
-static void put_args(StrBuf *s, const Step *t)
-{
-    key(s, "args");
-    strbuf_char(s, '[');
-    for (int i = 0; i < t->kernel->n_arg; i++) {
-        if (i)
-            strbuf_char(s, ',');
-        put_int(s, t->arg[i].buffer);
-    }
-    strbuf_char(s, ']');
-    key(s, "offsets");
-    strbuf_char(s, '[');
-    for (int i = 0; i < t->kernel->n_arg; i++) {
-        if (i)
-            strbuf_char(s, ',');
-        put_int(s, t->arg[i].offset);
-    }
-    strbuf_char(s, ']');
-}
-
-/* Times the kernel's counts happen in one turn of the step's phase. */
-static int64_t turns(const Plan *p, const Step *t)
-{
-    const ProgramPlan *g = &p->program[t->program];
-    if (t->kernel->batched)
-        return g->micro_batch;
-    if (t->region && g->region_samples > 0)
-        return (g->micro_batch + g->region_samples - 1) / g->region_samples;
-    return 1;
-}
-
-static void put_step(Writer *w, const Step *t)
-{
-    StrBuf *s = w->s;
-    const Kernel *k = t->kernel;
-    bool accumulates = false;
-    for (int i = 0; i < k->n_arg; i++)
-        accumulates |= kernel_accumulates(k, i);
-    key_int(s, "id", t->id);
-    key_text(s, "stream", stream_words.word[0]);
-    key_text(s, "kind", kind_words.word[step_kind(k)]);
-    key_text(s, "path", t->path);
-    put_uses(s, "reads", t, false);
-    put_uses(s, "writes", t, true);
-    key(s, "waits");
-    strbuf_add(s, "[]");
-    key_text(s, "program", program_words.word[t->program]);
-    key_text(s, "phase", phase_words.word[t->phase]);
-    key_text(s, "kernel", k->name);
-    key_text(s, "what", t->what);
-    put_place(w, t->at);
-    key_int(s, "instance", t->instance);
-    key_int(s, "region", t->region);
-    key_bool(s, "backward", t->backward);
-    key_bool(s, "recompute", t->recompute);
-    key_bool(s, "accumulates", accumulates);
-    put_args(s, t);
-    key_int(s, "flops", k->flops * turns(w->p, t));
-    key_int(s, "bytes", k->bytes * turns(w->p, t));
-}
-
-static void put_steps(Writer *w)
-{
-    list_open(w->s, "steps");
-    for (int i = 0; i < w->p->step.n; i++) {
-        list_item(w->s, i);
-        put_step(w, &w->p->step.v[i]);
-        strbuf_char(w->s, '}');
-    }
-    list_close(w->s, w->p->step.n);
 }
 
 static void put_alternatives(Writer *w)
@@ -537,10 +340,14 @@ static void put_alternatives(Writer *w)
         key_int(s, "micro_batch", t->micro_batch);
         key_int(s, "rounds", t->rounds);
         key_int(s, "arena_bytes", t->arena_bytes);
-        if (t->why)
-            key_text(s, "why", t->why);
-        else
-            key_null(s, "why");
+        key_int(s, "host_bytes", t->host_bytes);
+        key_ps(s, "step_ps", w->p, t->step_ps);
+        key_ps(s, "exposed_ps", w->p, t->exposed_ps);
+        key_text_null(s, "zero", t->zero);
+        key_text_null(s, "recompute", t->recompute);
+        key_text_null(s, "overlap", t->overlap);
+        key_bool(s, "fits", t->fits);
+        key_text_null(s, "why", t->why);
         strbuf_char(s, '}');
     }
     list_close(s, w->p->tried.n);
@@ -560,8 +367,10 @@ void plan_json(StrBuf *s, const Plan *p)
     put_params(&w);
     put_states(&w);
     put_kernels(&w);
+    put_groups(&w);
     put_buffers(&w);
     put_steps(&w);
+    put_comm(&w);
     put_alternatives(&w);
     strbuf_add(s, "}\n");
 }

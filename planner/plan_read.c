@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -160,6 +161,8 @@ static int entries(const Reader *r, Ref ref)
         return r->f->n_instance;
     case REF_PARAMS:
         return r->f->n_param;
+    case REF_GROUPS:
+        return r->f->n_group;
     case REF_NOTHING:
         break;
     }
@@ -171,7 +174,8 @@ static bool reference(Reader *r, const char *key, const json_t *v, Ref ref, int 
     static const char *const name[] = {[REF_BUFFERS] = "buffers",
                                        [REF_STEPS] = "steps",
                                        [REF_INSTANCES] = "instances",
-                                       [REF_PARAMS] = "params"};
+                                       [REF_PARAMS] = "params",
+                                       [REF_GROUPS] = "groups"};
     if (!json_is_integer(v))
         return fail(r, key, "an id is wanted, not %s", kind_of(v));
     int64_t x = json_integer_value(v);
@@ -212,6 +216,50 @@ static bool sizes(Reader *r, const char *key, const json_t *v, Sizes *out)
         if (!whole(r, key, json_array_get(v, (size_t)i), 0, PLAN_MAX_BYTES, &out->v[i]))
             return false;
     return true;
+}
+
+static bool word_list(Reader *r, const char *key, const json_t *v, const Words *w, Ints *out)
+{
+    if (!array(r, key, v, &out->n))
+        return false;
+    out->v = arena_array(r->a, int, out->n);
+    for (int i = 0; i < out->n; i++)
+        if (!word(r, key, json_array_get(v, (size_t)i), w, &out->v[i]))
+            return false;
+    return true;
+}
+
+static bool rows(Reader *r, const char *key, const json_t *v, int columns, Rows *out)
+{
+    if (!array(r, key, v, &out->n))
+        return false;
+    out->v = arena_calloc(r->a, (size_t)out->n, (size_t)columns * sizeof *out->v);
+    for (int i = 0; i < out->n; i++) {
+        const json_t *row = json_array_get(v, (size_t)i);
+        if (!json_is_array(row) || json_array_size(row) != (size_t)columns)
+            return fail(r, key, "lists of %d numbers are wanted", columns);
+        for (int k = 0; k < columns; k++)
+            if (!whole(r, key, json_array_get(row, (size_t)k), 0, PLAN_MAX_COUNT,
+                       &out->v[i * columns + k]))
+                return false;
+    }
+    return true;
+}
+
+/* The profile is a text of its own: its reader knows what is right in it. */
+static bool machine(Reader *r, const char *key, const json_t *v, const Machine **out)
+{
+    *out = NULL;
+    if (json_is_null(v))
+        return true;
+    char *json = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!json)
+        die("out of memory while reading a plan");
+    char *copy = arena_strdup(r->a, json);
+    free(json);
+    *out =
+        machine_read(r->a, arena_printf(r->a, "%s: %s", r->f->name, key), copy, strlen(copy), r->d);
+    return *out != NULL; /* reported */
 }
 
 static bool operand(Reader *r, const char *key, const json_t *v, FileOperand *out)
@@ -301,6 +349,16 @@ static bool field(Reader *r, const json_t *v, const Field *f, void *out)
         return references(r, f->key, v, f->ref, at);
     case F_SIZES:
         return sizes(r, f->key, v, at);
+    case F_WORD_LIST:
+        return word_list(r, f->key, v, f->words, at);
+    case F_PAIRS:
+        return rows(r, f->key, v, 2, at);
+    case F_QUADS:
+        return rows(r, f->key, v, 4, at);
+    case F_INT_NONE:
+        return whole_int(r, f->key, v, -1, INT32_MAX, at);
+    case F_MACHINE:
+        return machine(r, f->key, v, at);
     case F_OPERAND:
         return operand(r, f->key, v, at);
     case F_KERNEL:
@@ -407,106 +465,21 @@ static bool lists_read(Reader *r, const json_t *o)
     return true;
 }
 
-/* ---- what no single field can tell ---- */
-
-static bool check_instances(Reader *r)
+static bool links(Reader *r)
 {
-    for (int i = 0; i < r->f->n_instance; i++) {
-        const FileInstance *in = &r->f->instance[i];
-        r->index = i;
-        if (in->parent > 0 && in->parent >= i)
-            return fail(r, "parent", "%d does not come before it", in->parent);
-        if (in->unit > i)
-            return fail(r, "unit", "%d comes after it", in->unit);
-    }
-    return true;
-}
-
-static bool check_programs(Reader *r)
-{
-    for (int i = 0; i < N_PROGRAMS; i++)
-        r->f->program_of[i] = -1;
-    for (int i = 0; i < r->f->n_program; i++) {
-        int *of = &r->f->program_of[r->f->program[i].kind];
-        r->index = i;
-        if (*of >= 0)
-            return fail(r, "name", "programs[%d] has the same", *of);
-        *of = i;
-    }
-    return true;
-}
-
-static bool check_buffers(Reader *r)
-{
-    for (int i = 0; i < r->f->n_buffer; i++) {
-        const FileBuffer *b = &r->f->buffer[i];
-        r->index = i;
-        if (b->id != i)
-            return fail(r, "id", "%d, where %d is its place in the list", b->id, i);
-        if (b->first > b->last)
-            return fail(r, "last", "%d is before first, %d", b->last, b->first);
-        if (b->persistent != (b->program < 0))
-            return fail(r, "program", "null is for persistent buffers, and they have null");
-        if (!b->persistent && r->f->program_of[b->program] < 0)
-            return fail(r, "program", "the plan has no %s program", program_words.word[b->program]);
-    }
-    return true;
-}
-
-static bool check_steps(Reader *r)
-{
-    for (int i = 0; i < r->f->n_step; i++) {
-        const FileStep *s = &r->f->step[i];
-        r->index = i;
-        if (s->id != i)
-            return fail(r, "id", "%d, where %d is its place in the list", s->id, i);
-        if (r->f->program_of[s->program] < 0)
-            return fail(r, "program", "the plan has no %s program", program_words.word[s->program]);
-        if (s->offsets.n != s->args.n)
-            return fail(r, "offsets", "%d of them for %d args", s->offsets.n, s->args.n);
-        if (r->f->kernel[s->kernel].kind != s->kind)
-            return fail(r, "kind", "%s, but its kernel is %s", kind_words.word[s->kind],
-                        kind_words.word[r->f->kernel[s->kernel].kind]);
-    }
-    return true;
-}
-
-static bool check_terms(Reader *r)
-{
-    for (int i = 0; i < r->f->n_term; i++) {
-        r->index = i;
-        if (r->f->program_of[r->f->term[i].program] < 0)
-            return fail(r, "program", "the plan has no %s program",
-                        program_words.word[r->f->term[i].program]);
-        if (r->f->term[i].num.buffer < 0)
-            return fail(r, "num", "a term has a value");
-    }
-    return true;
-}
-
-static bool check_links(Reader *r)
-{
-    static const struct {
-        const char *list;
-        bool (*check)(Reader *r);
-    } part[] = {{"instances", check_instances},
-                {"programs", check_programs},
-                {"buffers", check_buffers},
-                {"steps", check_steps},
-                {"terms", check_terms}};
-    for (int i = 0; i < countof(part); i++) {
-        r->list = part[i].list;
-        if (!part[i].check(r))
-            return false;
-    }
-    r->list = NULL;
-    return true;
+    Wrong at;
+    const char *what = plan_links(r->f, &at);
+    if (!what)
+        return true;
+    r->list = at.list;
+    r->index = at.index;
+    return fail(r, at.key, "%s", what);
 }
 
 static bool read_all(Reader *r, const json_t *o)
 {
     return top_keys(r, o) && lists_count(r, o) && fields_of(r, o, plan_top_fields, r->f) &&
-           lists_read(r, o) && check_links(r);
+           lists_read(r, o) && links(r);
 }
 
 PlanFile *plan_read_text(Arena *a, const char *name, const char *json, size_t n, Diag *d)

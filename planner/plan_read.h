@@ -8,7 +8,7 @@
 
 #include "planner/words.h"
 
-enum { PLAN_FILE_VERSION = 1 };
+enum { PLAN_FILE_VERSION = 2 };
 
 /* No byte count in a plan file is larger: sums over all its entries still fit 64 bits. */
 #define PLAN_MAX_BYTES ((int64_t)1 << 50)
@@ -23,6 +23,11 @@ typedef struct Sizes {
     int n;
 } Sizes;
 
+typedef struct Rows { /* n rows of as many numbers as the field says */
+    int64_t *v;
+    int n;
+} Rows;
+
 typedef struct FileTotals {
     int64_t arena_bytes, persistent_bytes, max_live_bytes, host_bytes;
     int64_t step_ps, exposed_ps; /* -1: not predicted */
@@ -33,6 +38,8 @@ typedef struct FileBounds {
     int64_t max_live, gap;
     int at_step;
     bool proved;
+    Rows options; /* of 4: unit, count, ps, bytes */
+    int64_t lambda_num, lambda_den, fixed_ps, fixed_bytes, capacity, lower_ps;
 } FileBounds;
 
 typedef struct FileOperand {
@@ -76,7 +83,9 @@ typedef struct FileParam {
     FileInit init;
     int optimizer; /* OptKind; -1: not trained */
     bool buffer, frozen;
-    int id; /* of its buffer; -1: the plan has no use for it */
+    int id;     /* of its buffer; -1: the plan has no use for it */
+    int group;  /* that has it, from groups; -1: none */
+    int64_t at; /* in its group: elements from the start of the flat buffer */
 } FileParam;
 
 typedef struct FileState {
@@ -89,6 +98,12 @@ typedef struct FileKernel {
     int kind; /* StepKind */
     bool batched;
     int64_t units, flops, bytes;
+    Ints access;   /* FileAccess, by argument */
+    Rows segments; /* collectives: of 2: elems, stride */
+    int64_t chunk;
+    bool tree;
+    Rows gaps;    /* zero: of 2: at, count */
+    Sizes grains; /* norm: of each group */
 } FileKernel;
 
 typedef struct FileBuffer {
@@ -97,25 +112,48 @@ typedef struct FileBuffer {
     int64_t bytes, offset, sample_bytes;
     int first, last;
     bool persistent, batched;
+    int group; /* -1: none */
+    bool sharded, host;
 } FileBuffer;
 
 typedef struct FileStep {
     int id, stream, kind, program, phase, kernel, instance, region;
     const char *path, *what, *at; /* at: "gpt.bm:12:9" or NULL */
     Ints reads, writes, waits, args;
-    Sizes offsets;
-    bool backward, recompute, accumulates;
-    int64_t flops, bytes;
+    int wait[N_STREAMS];    /* `waits` by the stream of the step named; -1: none */
+    Sizes offsets, by_rank; /* as many as args */
+    bool backward, recompute, accumulates, onto;
+    int when; /* When */
+    int64_t flops, bytes, ps, sent;
+    int group; /* -1: none */
 } FileStep;
 
+typedef struct FileGroup { /* a FlatGroup */
+    int id, unit, level;
+    int optimizer; /* -1: frozen */
+    const char *path, *why;
+    Ints params;
+    Sizes at; /* elements, one for each of params */
+    int64_t used, shard;
+    bool whole_grad, offload;
+    int param_buffer, grad_buffer, grad_shard_buffer, host_param_buffer, host_grad_buffer;
+    Ints state_buffers; /* at most 4 */
+} FileGroup;
+
 typedef struct FileTry {
-    int64_t micro_batch, rounds, arena_bytes;
+    int64_t micro_batch, rounds, arena_bytes, host_bytes;
+    int64_t step_ps, exposed_ps;            /* -1: not predicted */
+    const char *zero, *recompute, *overlap; /* NULL: not said */
+    bool fits;
     const char *why; /* NULL: the one chosen */
 } FileTry;
 
-typedef struct FileComm {
-    const char *kind;
-    int64_t bytes;
+typedef struct FileComm { /* each collective once, in the order of the steps */
+    int kind;             /* StepKind */
+    int step, when;
+    const char *path;
+    int64_t bytes; /* this rank sends in one run */
+    int64_t times; /* it runs in one optimizer step, or one pass of its program */
 } FileComm;
 
 typedef struct PlanFile {
@@ -123,13 +161,17 @@ typedef struct PlanFile {
     const char *name; /* the file, as given */
     const char *text; /* what it holds */
     size_t n_text;
-    const char *hash, *model, *file, *cost_model;
+    const char *hash, *model, *file;
     int64_t ranks, micro_batch, rounds, batch, grain_rows, memory; /* memory -1: no limit */
-    bool below_grain, fused;
+    bool below_grain, fused, overlap;
+    int64_t shared_by, bucket_bytes;
+    int reduced, invariant, lead; /* the first two as in Plan */
+    const Machine *machine;       /* NULL: none */
     FileTotals totals;
     FileBounds bounds;
     int program_of[N_PROGRAMS]; /* index into program, or -1 */
     int n_program, n_term, n_instance, n_param, n_state, n_kernel, n_buffer, n_step, n_try, n_comm;
+    int n_group;
     FileProgram *program;
     FileTerm *term;
     FileInstance *instance;
@@ -140,6 +182,7 @@ typedef struct PlanFile {
     FileStep *step;
     FileTry *tried;
     FileComm *comm;
+    FileGroup *group;
 } PlanFile;
 
 /* NULL: reported. `name` is only for messages. */

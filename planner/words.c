@@ -29,6 +29,10 @@ WORDS(kind, N_STEP_KINDS, [KIND_MAP] = "map", [KIND_ROW] = "row", [KIND_COLUMN] 
 WORDS(stream, N_STREAMS, "compute", "comm", "copy")
 WORDS(when, N_WHEN, "always", "first", "last")
 WORDS(level, N_LEVELS, "0", "1", "2", "3", "once")
+WORDS(accumulate, 2, "local", "reduced")
+WORDS(reduce, 2, "ordered", "invariant")
+WORDS(access, N_ACCESSES, [ACCESS_READ] = "read", [ACCESS_WRITE] = "write",
+      [ACCESS_UPDATE] = "update", [ACCESS_ADD] = "add")
 
 int word_find(Words w, const char *text)
 {
@@ -77,6 +81,16 @@ StepKind step_kind(const Kernel *k)
         return KIND_TREE;
     }
     BUG("kernel %s has kind %d", k->name, (int)k->kind);
+}
+
+bool kind_is_collective(StepKind k)
+{
+    return k == KIND_ALL_GATHER || k == KIND_REDUCE_SCATTER || k == KIND_ALL_REDUCE;
+}
+
+bool kernel_is_collective(const Kernel *k)
+{
+    return kind_is_collective(step_kind(k));
 }
 
 bool kernel_accumulates(const Kernel *k, int arg)

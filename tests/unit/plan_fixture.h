@@ -48,7 +48,7 @@ static inline Fix *fix_new(Arena *a, uint64_t seed)
     f->p->arena = a;
     f->p->model = f->m;
     f->p->hash = 0x0123456789abcdefu;
-    f->p->ranks = 1;
+    f->p->ranks = f->p->shared_by = 1;
     f->p->fused = true;
     f->instance[0] = (Instance){"", "Tiny", -1, 0};
     f->p->instance = f->instance;
@@ -91,6 +91,7 @@ static inline int fix_buffer(Fix *f, const char *path, BufferRole role, int64_t 
                 .program = program,
                 .region = region,
                 .leaf = -1,
+                .group = -1,
                 .sample_bytes = batched ? elems * 4 : 0};
     b.bytes = elems * 4 * (batched ? region ? g->region_samples : g->micro_batch : 1);
     b.persistent =
@@ -142,7 +143,9 @@ static inline Step *fix_step(Fix *f, ProgramKind g, Phase phase, const char *pat
               .kernel = k,
               .path = path,
               .what = "what it does",
-              .at = NO_SPAN};
+              .at = NO_SPAN,
+              .wait = {-1, -1, -1},
+              .group = -1};
     s.arg = arena_array(f->a, Operand, k->n_arg);
     for (int i = 0; i < k->n_arg; i++) {
         s.arg[i].buffer = arg[i];

@@ -120,7 +120,7 @@ static void summary(void **state)
                         (long long)(p->arena_bytes / 1000), (long long)(p->arena_bytes % 1000)));
     has(s, arena_printf(a, "the peak is in step %d: %s, train", p->max_live_step,
                         p->step.v[p->max_live_step].path));
-    has(s, "not predicted (cost model: none)");
+    has(s, "not predicted: no machine was named");
     has(s, "train  18 steps: weight 2 x 3, mid 1, round 10 x 3, post 1, update 4; micro-batch 4");
     has(s, "eval   3 steps: round 3 x 3; micro-batch 2");
     /* 18 training steps: 12 of them three times; batch kernels count 10 once, the others each

@@ -1,6 +1,6 @@
 /* plan.json written and read back: nothing lost, nothing accepted that was not written so. */
 #include "planner/plan_read.h"
-#include "tests/unit/plan_fixture.h"
+#include "tests/unit/plan_ranks.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-static char *json_of(Arena *a, const Plan *p)
+static const char *json_of(Arena *a, const Plan *p)
 {
     StrBuf s = strbuf_new(a);
     plan_json(&s, p);
@@ -55,6 +55,9 @@ static void check_buffers(const Plan *p, const PlanFile *f)
         assert_int_equal(b->sample_bytes, c->sample_bytes);
         assert_int_equal(b->persistent ? -1 : (int)b->program, c->program);
         assert_int_equal(b->region, c->region);
+        assert_int_equal(b->group, c->group);
+        assert_int_equal(b->sharded, c->sharded);
+        assert_int_equal(b->host, c->host);
     }
 }
 
@@ -84,9 +87,21 @@ static void check_steps(const Plan *p, const PlanFile *f)
         assert_int_equal(c->args.n, s->kernel->n_arg);
         bool adds = s->kernel->kind == K_BATCH;
         assert_int_equal(c->accumulates, adds);
+        assert_int_equal(c->stream, s->stream);
+        assert_int_equal(c->when, s->when);
+        assert_int_equal(c->onto, s->onto);
+        assert_int_equal(c->ps, s->ps);
+        assert_int_equal(c->sent, s->sent);
+        assert_int_equal(c->group, s->group);
+        for (int k = 0; k < N_STREAMS; k++)
+            assert_int_equal(c->wait[k], s->wait[k]);
         for (int k = 0; k < c->args.n; k++) {
             int b = s->arg[k].buffer;
             assert_int_equal(c->args.v[k], b);
+            assert_int_equal(c->offsets.v[k], s->arg[k].offset);
+            assert_int_equal(c->by_rank.v[k], s->arg[k].by_rank);
+            if (kernel_is_collective(s->kernel))
+                continue; /* the whole and the shard may be one buffer */
             assert_int_equal(listed(c->writes, b), s->kernel->arg_written[k]);
             assert_int_equal(listed(c->reads, b), fix_arg_read(s->kernel, k) || adds);
         }
@@ -130,6 +145,158 @@ static void round_trip(void **state)
     arena_free(a);
 }
 
+static void check_groups(const Plan *p, const PlanFile *f)
+{
+    assert_int_equal(f->n_group, p->group.n);
+    for (int i = 0; i < f->n_group; i++) {
+        const FlatGroup *g = &p->group.v[i];
+        const FileGroup *c = &f->group[i];
+        assert_string_equal(c->path, g->path);
+        assert_string_equal(c->why, g->why);
+        assert_int_equal(c->unit, g->unit);
+        assert_int_equal(c->optimizer, g->optimizer);
+        assert_int_equal(c->level, g->level);
+        assert_int_equal(c->used, g->used);
+        assert_int_equal(c->shard, g->shard);
+        assert_int_equal(c->whole_grad, g->whole_grad);
+        assert_int_equal(c->offload, g->offload);
+        assert_int_equal(c->param_buffer, g->params);
+        assert_int_equal(c->grad_buffer, g->grads);
+        assert_int_equal(c->grad_shard_buffer, g->grad_shard);
+        assert_int_equal(c->host_param_buffer, g->host_params);
+        assert_int_equal(c->host_grad_buffer, g->host_grads);
+        assert_int_equal(c->state_buffers.n, g->n_state);
+        for (int k = 0; k < g->n_state; k++)
+            assert_int_equal(c->state_buffers.v[k], g->state[k]);
+        assert_int_equal(c->params.n, g->n);
+        for (int k = 0; k < g->n; k++) {
+            assert_int_equal(c->params.v[k], g->param[k]);
+            assert_int_equal(c->at.v[k], g->at[k]);
+            assert_int_equal(f->param[g->param[k]].group, i);
+            assert_int_equal(f->param[g->param[k]].at, g->at[k]);
+            assert_int_equal(f->param[g->param[k]].id, g->params);
+        }
+    }
+}
+
+static void check_comm(const Plan *p, const PlanFile *f)
+{
+    int n = 0;
+    for (int i = 0; i < p->step.n; i++) {
+        const Step *s = &p->step.v[i];
+        if (!kernel_is_collective(s->kernel))
+            continue;
+        const FileComm *c = &f->comm[n++];
+        const FileKernel *k = &f->kernel[f->step[i].kernel];
+        assert_int_equal(c->step, i);
+        assert_int_equal(c->kind, step_kind(s->kernel));
+        assert_int_equal(c->bytes, s->sent);
+        assert_int_equal(c->when, s->when);
+        bool each = s->when == WHEN_ALWAYS && s->phase == PHASE_ROUND;
+        assert_int_equal(c->times, each ? p->rounds : 1);
+        assert_int_equal(k->segments.n, s->kernel->coll.n_segment);
+        assert_int_equal(k->segments.v[0], s->kernel->coll.segment[0].elems);
+        assert_int_equal(k->segments.v[1], s->kernel->coll.segment[0].stride);
+        assert_int_equal(k->chunk, s->kernel->coll.chunk);
+        assert_int_equal(k->tree, s->kernel->coll.tree);
+    }
+    assert_int_equal(f->n_comm, n);
+}
+
+static void many_ranks(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Diag *d = diag_new(a, sources_new(a), stderr);
+    Plan *p = fix_ranks(a, 4, 3);
+    p->machine = machine_find(a, "h100-80g", d);
+    assert_non_null(p->machine);
+    p->step_ps = 123456789;
+    p->exposed_ps = 0;
+    p->reduced = p->invariant = true;
+    p->shared_by = 2;
+    PlanFile *f = read_ok(a, json_of(a, p));
+    check_buffers(p, f);
+    check_steps(p, f);
+    check_groups(p, f);
+    check_comm(p, f);
+    assert_int_equal(f->totals.step_ps, 123456789);
+    assert_int_equal(f->totals.exposed_ps, 0);
+    assert_true(f->reduced && f->invariant && f->overlap);
+    assert_int_equal(f->shared_by, 2);
+    assert_int_equal(f->lead, 1);
+    assert_int_equal(f->bucket_bytes, 1 << 20);
+    StrBuf x = strbuf_new(a), y = strbuf_new(a);
+    machine_print(&x, p->machine);
+    machine_print(&y, f->machine);
+    assert_string_equal(x.text, y.text);
+    assert_int_equal(f->state[1].id, p->group.v[1].state[0]);
+    arena_free(a);
+}
+
+/* Kernels with numbers of their own, bounds, alternatives. */
+static void every_number(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Plan *p = fix_small(a, 4, 3, 2);
+    Gap gap[] = {{100, 28}, {1000, 24}};
+    int64_t grains[] = {3, 1, 4};
+    Kernel *zero = p->kernel.v[0], *norm = p->kernel.v[1];
+    zero->kind = K_ZERO;
+    zero->gap = gap;
+    zero->n_gap = 2;
+    norm->kind = K_NORM;
+    norm->group_grains = grains;
+    norm->tpl.rows = 3;
+    p->bounds.lambda_num = 7;
+    p->bounds.lambda_den = 3;
+    p->bounds.fixed_ps = 11;
+    p->bounds.fixed_bytes = 12;
+    p->bounds.capacity = 13;
+    p->bounds.lower_ps = 14;
+    vec_push(a, &p->bounds.option, ((BoundOption){1, 12, INT64_C(1) << 60, 640}));
+    vec_push(a, &p->bounds.option, ((BoundOption){1, 12, 5, 64}));
+    Alternative t = {.micro_batch = 4,
+                     .rounds = 3,
+                     .arena_bytes = 9000,
+                     .host_bytes = 17,
+                     .zero = "h.*: 3, rest: 1",
+                     .recompute = "none",
+                     .overlap = "lead 1",
+                     .fits = true,
+                     .why = "slower by 3 %"};
+    vec_push(a, &p->tried, t);
+    p->buffer.v[3].host = true;
+    p->step.v[4].onto = true;
+    PlanFile *f = read_ok(a, json_of(a, p));
+    assert_int_equal(f->kernel[0].gaps.n, 2);
+    assert_memory_equal(f->kernel[0].gaps.v, gap, sizeof gap);
+    assert_int_equal(f->kernel[1].grains.n, 3);
+    assert_memory_equal(f->kernel[1].grains.v, grains, sizeof grains);
+    assert_int_equal(f->kernel[2].gaps.n + f->kernel[2].grains.n + f->kernel[2].segments.n, 0);
+    assert_int_equal(f->bounds.options.n, 2);
+    assert_true(f->bounds.options.v[2] == INT64_C(1) << 60);
+    assert_int_equal(f->bounds.options.v[7], 64);
+    assert_int_equal(f->bounds.lambda_num, 7);
+    assert_int_equal(f->bounds.lambda_den, 3);
+    assert_int_equal(f->bounds.fixed_ps, 11);
+    assert_int_equal(f->bounds.fixed_bytes, 12);
+    assert_int_equal(f->bounds.capacity, 13);
+    assert_int_equal(f->bounds.lower_ps, 14);
+    assert_int_equal(f->n_try, 1);
+    assert_int_equal(f->tried[0].host_bytes, 17);
+    assert_int_equal(f->tried[0].step_ps, -1);
+    assert_string_equal(f->tried[0].zero, t.zero);
+    assert_string_equal(f->tried[0].recompute, "none");
+    assert_string_equal(f->tried[0].overlap, "lead 1");
+    assert_true(f->tried[0].fits);
+    assert_string_equal(f->tried[0].why, t.why);
+    assert_true(f->step[4].onto && !f->step[5].onto);
+    assert_true(f->buffer[3].host && !f->buffer[4].host);
+    arena_free(a);
+}
+
 static void odd_values(void **state)
 {
     (void)state;
@@ -168,17 +335,19 @@ static void same_bytes(void **state)
 static char *edit(Arena *a, const char *json, const char *after, const char *from, const char *to)
 {
     const char *at = strstr(json, after);
-    assert_non_null(at);
+    if (!at || !strstr(at, from))
+        fail_msg("no %s after %s", from, after);
     at = strstr(at, from);
-    assert_non_null(at);
     return arena_printf(a, "%.*s%s%s", (int)(at - json), json, to, at + strlen(from));
 }
 
-static const struct {
+typedef struct Bad {
     const char *after, *from, *to, *told;
-} bad[] = {
+} Bad;
+
+static const Bad bad[] = {
     {"", "\"hash\"", "\"hush\"", "p.json: unknown key 'hush'"},
-    {"", "\"version\":1", "\"version\":2", "version: this bmc reads plans of version 1 only"},
+    {"", "\"version\":2", "\"version\":1", "version: this bmc reads plans of version 2 only"},
     {"", "0123456789abcdef", "0123456789ABCDEF", "hash: '0123456789ABCDEF' is not 16"},
     {"", "\"ranks\":1", "\"ranks\":1.0", "ranks: a whole number is wanted, not a number with"},
     {"", "\"ranks\":1", "\"ranks\":-1", "ranks: -1 is not in 0.."},
@@ -225,18 +394,63 @@ static const struct {
     {"\"alternatives\"", "]}", "]", "p.json:"},
 };
 
+/* Of the plan on four ranks. */
+static const Bad bad_ranks[] = {
+    {"\"steps\"", "\"waits\":[0]", "\"waits\":[0,1]",
+     "steps[2].waits: 0 and 1 are both of the comm"},
+    {"\"steps\"", "\"waits\":[0]", "\"waits\":[999]", "steps[2].waits: 999 is no id"},
+    {"\"steps\"", "\"when\":\"always\"", "\"when\":\"never\"",
+     "steps[0].when: 'never' is none of: always first last"},
+    {"\"steps\"", "\"by_rank\":[0,", "\"by_rank\":[", ".by_rank: 2 of them for 3 args"},
+    {"\"steps\"", "\"sent\":12288", "\"sent\":12289",
+     "comm[0].bytes: 12288, but step 0 sends 12289"},
+    {"\"steps\"", "\"group\":1", "\"group\":4", "steps[0].group: 4 is no id: there are 4 groups"},
+    {"\"steps\"", "\"args\":[14,2,11]", "\"args\":[14,2]",
+     "steps[0].args: 2 of them, its kernel has 3"},
+    {"\"kernels\"", "\"write\"", "\"wrote\"", "kernels[0].access: 'wrote' is none of: read write"},
+    {"\"kernels\"", "[1024,1024]", "[1024]", "kernels[0].segments: lists of 2 numbers"},
+    {"\"groups\"", "\"level\":\"1\"", "\"level\":1", "groups[0].level: a string is wanted"},
+    {"\"groups\"", "\"params\":[1]", "\"params\":[0]", "groups[1].params: 0 is in groups[0] too"},
+    {"\"groups\"", "\"params\":[1]", "\"params\":[1,2]", "groups[1].at: 1 of them for 2 params"},
+    {"\"groups\"", "\"state_buffers\":[", "\"state_buffers\":[1,1,1,1,",
+     "groups[0].state_buffers: there are 5"},
+    {"\"groups\"", "\"optimizer\":0", "\"optimizer\":-2", "groups[0].optimizer: -2 is not in -1.."},
+    {"\"comm\"", "\"all_gather\"", "\"all_reduce\"", "comm[0].kind: all_reduce, but step 0 is all"},
+    {"\"comm\"", "\"all_gather\"", "\"gemm\"", "comm[0].kind: gemm is no collective"},
+    {"\"comm\"", "\"step\":1", "\"step\":0", "comm[1].step: 0 does not come after 0"},
+    {"\"comm\"", "\"times\":2", "\"times\":3", "comm[0].times: 3, but step 0 runs 2 times"},
+    {"\"comm\"", "\"always\"", "\"last\"", "comm[0].when: last, but step 0 runs always"},
+    {"\"comm\":[\n",
+     "{\"kind\":\"all_gather\",\"bytes\":12288,\"step\":0,\"path\":\"h.0\",\"when\":\"always\","
+     "\"times\":2},",
+     "", "comm: 11 steps communicate, and it has 10 entries"},
+    {"\"machine\"", "\"launch_ps\"", "\"lunch_ps\"", "p.json: machine: launch_ps: missing"},
+    {"\"machine\"", "{", "3,\"x\":{", "machine: "},
+    {"", "\"accumulate\":\"local\"", "\"accumulate\":\"global\"",
+     "accumulate: 'global' is none of: local reduced"},
+};
+
+static void all_refused(Arena *a, const char *json, const Bad *list, int n)
+{
+    const char *told;
+    for (int i = 0; i < n; i++) {
+        const Bad *b = &list[i];
+        char *text = edit(a, json, b->after, b->from, b->to);
+        assert_null(read_told(a, text, &told));
+        if (!strstr(told, b->told))
+            fail_msg("wanted '%s', told '%s'", b->told, told);
+        assert_ptr_equal(strchr(told, '\n') + 1, told + strlen(told)); /* one line */
+    }
+}
+
 static void refused(void **state)
 {
     (void)state;
     Arena *a = arena_new();
-    const char *json = json_of(a, fix_small(a, 4, 3, 2)), *told;
-    for (int i = 0; i < countof(bad); i++) {
-        char *text = edit(a, json, bad[i].after, bad[i].from, bad[i].to);
-        assert_null(read_told(a, text, &told));
-        if (!strstr(told, bad[i].told))
-            fail_msg("wanted '%s', told '%s'", bad[i].told, told);
-        assert_ptr_equal(strchr(told, '\n') + 1, told + strlen(told)); /* one line */
-    }
+    all_refused(a, json_of(a, fix_small(a, 4, 3, 2)), bad, countof(bad));
+    Plan *p = fix_ranks(a, 4, 3);
+    p->machine = machine_find(a, "cpu", diag_new(a, sources_new(a), stderr));
+    all_refused(a, json_of(a, p), bad_ranks, countof(bad_ranks));
     arena_free(a);
 }
 
@@ -305,7 +519,7 @@ static void large(void **state)
     f->p->program[0].count[PHASE_ROUND] = 10000;
     f->p->buffer.v[0].last = 1;
     clock_t t = clock();
-    char *json = json_of(a, f->p);
+    const char *json = json_of(a, f->p);
     double wrote = (double)(clock() - t) / CLOCKS_PER_SEC;
     t = clock();
     PlanFile *pf = read_ok(a, json);
@@ -320,9 +534,9 @@ static void large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip), cmocka_unit_test(odd_values), cmocka_unit_test(same_bytes),
-        cmocka_unit_test(refused),    cmocka_unit_test(broken),     cmocka_unit_test(files),
-        cmocka_unit_test(large),
+        cmocka_unit_test(many_ranks), cmocka_unit_test(every_number), cmocka_unit_test(round_trip),
+        cmocka_unit_test(odd_values), cmocka_unit_test(same_bytes),   cmocka_unit_test(refused),
+        cmocka_unit_test(broken),     cmocka_unit_test(files),        cmocka_unit_test(large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
