@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 static_assert((int)VIEW_SUMMARY == (int)INSPECT_SUMMARY && (int)VIEW_DOT == (int)INSPECT_DOT &&
-                  (int)VIEW_TIMELINE == (int)INSPECT_TIMELINE,
+                  (int)VIEW_TIMELINE == (int)INSPECT_TIMELINE &&
+                  (int)VIEW_WHY == (int)INSPECT_WHY && (int)VIEW_DIFF == (int)INSPECT_DIFF,
               "a view is a page");
 
 typedef struct Job {
@@ -321,17 +322,81 @@ static int run(Job *j)
     return cannot(become(j->arena, program, j->o->rest, j->o->n_rest));
 }
 
+static int inspect_command(Job *j)
+{
+    InspectOptions io = inspect_looks();
+    io.path = j->o->file;
+    io.page = (InspectPage)j->o->view;
+    io.what = j->o->why;
+    io.other = j->o->other;
+    if (!inspect_built(io.page))
+        return usage_error("bmc inspect --help", "%s is not built yet", j->o->view_name);
+    if (!j->o->view_to)
+        return inspect(j->arena, &io, j->diag);
+    char *text = NULL;
+    size_t n = 0;
+    io.color = false;
+    io.out = open_memstream(&text, &n);
+    if (!io.out)
+        die("out of memory");
+    int code = inspect(j->arena, &io, j->diag);
+    fclose(io.out);
+    const char *why = code ? NULL : file_write(j->arena, j->o->view_to, text, n);
+    free(text);
+    return why ? cannot(why) : code;
+}
+
+static void verdict_json(const Job *j, const PlanFile *f, bool ok, const char *told)
+{
+    StrBuf s = strbuf_new(j->arena);
+    strbuf_add(&s, "{\"file\": ");
+    strbuf_json(&s, j->o->file);
+    strbuf_printf(&s, ",\n \"hash\": ");
+    if (f)
+        strbuf_json(&s, f->hash);
+    else
+        strbuf_add(&s, "null");
+    strbuf_printf(&s, ",\n \"ok\": %s,\n \"checks\": [", ok ? "true" : "false");
+#define CHECK_ROW(id, name, meaning)                                                               \
+    strbuf_add(&s, "\n  {\"id\": \"" #id "\", \"name\": \"" name "\"},");
+    VERIFY_CHECKS(CHECK_ROW)
+#undef CHECK_ROW
+    s.text[--s.n] = 0; /* the last comma */
+    strbuf_add(&s, "],\n \"errors\": [");
+    static const char mark[] = "error: ";
+    bool first = true;
+    for (const char *p = told; (p = strstr(p, mark)) != NULL; first = false) {
+        p += strlen(mark);
+        strbuf_add(&s, first ? "\n  " : ",\n  ");
+        strbuf_json(&s, arena_strndup(j->arena, p, strcspn(p, "\n")));
+    }
+    strbuf_add(&s, "]}\n");
+    fputs(s.text, stdout);
+}
+
+/* With --json what is wrong is on standard output too. */
 static int verify_file(Job *j)
 {
+    char *told = NULL;
+    size_t n = 0;
+    FILE *out = j->o->json ? open_memstream(&told, &n) : NULL;
+    if (out)
+        j->diag->out = out;
     PlanFile *f = plan_read(j->arena, j->o->file, j->diag);
     bool ok = f && plan_file_verify(f, j->diag);
     diag_finish(j->diag);
-    if (!ok)
-        return EXIT_MODEL;
-    StrBuf s = strbuf_new(j->arena);
-    verify_checks_print(&s);
-    printf("%s: plan %s keeps every rule:\n%s", j->o->file, f->hash, s.text);
-    return EXIT_OK;
+    if (out) {
+        fclose(out);
+        j->diag->out = stderr;
+        fputs(told, stderr);
+        verdict_json(j, f, ok, told);
+        free(told);
+    } else if (ok) {
+        StrBuf s = strbuf_new(j->arena);
+        verify_checks_print(&s);
+        printf("%s: plan %s keeps every rule:\n%s", j->o->file, f->hash, s.text);
+    }
+    return ok ? EXIT_OK : EXIT_MODEL;
 }
 
 static int doctor_command(Job *j)
@@ -354,7 +419,7 @@ static int run_command(Job *j)
     case CMD_CHECK:
         return check(j);
     case CMD_INSPECT:
-        return inspect_main(j->arena, o->file, (int)o->view, j->diag);
+        return inspect_command(j);
     case CMD_VERIFY:
         return verify_file(j);
     case CMD_PRELUDE:

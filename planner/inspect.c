@@ -21,22 +21,35 @@ static void page_json(Page *p)
     json_decref(o);
 }
 
+static void (*const page_of[N_INSPECT_PAGES])(Page *) = {
+    [INSPECT_SUMMARY] = page_summary, [INSPECT_PARAMS] = page_params,
+    [INSPECT_MEMORY] = page_memory,   [INSPECT_TIMELINE] = page_timeline,
+    [INSPECT_JSON] = page_json,       [INSPECT_DOT] = page_dot,
+};
+
+bool inspect_built(InspectPage page)
+{
+    return (unsigned)page < N_INSPECT_PAGES && page_of[page];
+}
+
+/* Pages for programs have no colour. */
+static bool is_text(InspectPage page)
+{
+    return page != INSPECT_JSON && page != INSPECT_DOT && page != INSPECT_TRACE &&
+           page != INSPECT_HTML;
+}
+
 void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o)
 {
-    static void (*const page[N_INSPECT_PAGES])(Page *) = {
-        [INSPECT_SUMMARY] = page_summary, [INSPECT_PARAMS] = page_params,
-        [INSPECT_MEMORY] = page_memory,   [INSPECT_TIMELINE] = page_timeline,
-        [INSPECT_JSON] = page_json,       [INSPECT_DOT] = page_dot,
-    };
-    if ((unsigned)o->page >= N_INSPECT_PAGES)
+    if (!inspect_built(o->page))
         BUG("page %d", (int)o->page);
     Page p = {.a = s->arena,
               .f = f,
               .s = strbuf_new(s->arena),
-              .color = o->color && o->page != INSPECT_JSON && o->page != INSPECT_DOT,
+              .color = o->color && is_text(o->page),
               .unicode = o->unicode,
               .width = o->width > 0 ? o->width : 100};
-    page[o->page](&p);
+    page_of[o->page](&p);
     strbuf_addn(s, p.s.text, p.s.n);
 }
 
@@ -69,8 +82,7 @@ static bool locale_is_utf8(void)
            (strstr(s, "UTF-8") || strstr(s, "utf8") || strstr(s, "UTF8") || strstr(s, "utf-8"));
 }
 
-/* How pages look where standard output goes. */
-static InspectOptions looks(void)
+InspectOptions inspect_looks(void)
 {
     const char *term = setting("TERM"), *columns = setting("COLUMNS");
     bool terminal = isatty(1) == 1;
@@ -83,16 +95,8 @@ static InspectOptions looks(void)
     };
 }
 
-int inspect_main(Arena *a, const char *path, int page, Diag *d)
-{
-    InspectOptions o = looks();
-    o.path = path;
-    o.page = (InspectPage)page;
-    return inspect(a, &o, d);
-}
-
 void inspect_summary(StrBuf *s, const PlanFile *f)
 {
-    InspectOptions o = looks();
+    InspectOptions o = inspect_looks();
     inspect_text(s, f, &o);
 }

@@ -17,17 +17,32 @@ typedef enum InspectPage {
     INSPECT_TIMELINE,
     INSPECT_JSON,
     INSPECT_DOT,
+    INSPECT_COMM,
+    INSPECT_RECOMPUTE,
+    INSPECT_WHY,
+    INSPECT_TRACE,
+    INSPECT_HTML,
+    INSPECT_DIFF,
     N_INSPECT_PAGES
 } InspectPage;
 
 typedef struct InspectOptions {
     const char *path; /* plan.json, or the folder it lies in */
     InspectPage page;
-    bool color;   /* escape sequences */
-    bool unicode; /* block characters in bars; ASCII otherwise */
-    int width;    /* columns of bars and charts go by it; 0: 100 */
+    const char *what;  /* INSPECT_WHY: whose reason */
+    const char *other; /* INSPECT_DIFF: the second plan, a file or a folder */
+    bool color;        /* escape sequences */
+    bool unicode;      /* block characters in bars; ASCII otherwise */
+    int width;         /* columns of bars and charts go by it; 0: 100 */
     FILE *out;
 } InspectOptions;
+
+/* False: not built yet. */
+bool inspect_built(InspectPage page);
+
+/* How pages look on standard output: with colour on a terminal (and no NO_COLOR), block characters
+ * where the locale is UTF-8. Path and page are the caller's to fill in. */
+InspectOptions inspect_looks(void);
 
 /* The page as text; of the options `path` and `out` are not asked. */
 void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o);
@@ -35,11 +50,7 @@ void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o);
 /* The exit code; what is wrong with the file is reported. */
 int inspect(Arena *a, const InspectOptions *o, Diag *d);
 
-/* The same on standard output, with colour on a terminal (and no NO_COLOR), block characters where
- * the locale is UTF-8. */
-int inspect_main(Arena *a, const char *path, int page, Diag *d);
-
-/* The first page of a plan in memory, looking as inspect_main() would print it: `bmc plan`. */
+/* The first page of a plan in memory, looking as inspect_looks() says: `bmc plan`. */
 void inspect_summary(StrBuf *s, const PlanFile *f);
 
 #endif

@@ -39,6 +39,8 @@ typedef enum OptionKind {
     SET_NO_FUSE,
     SET_EMIT,
     SET_VIEW,
+    SET_VIEW_TO, /* may be followed by =PATH */
+    SET_JSON,
     SET_LATER, /* not built yet */
     SET_HELP
 } OptionKind;
@@ -77,12 +79,13 @@ static const OptionRow option_row[] = {
     {"--timeline", NULL, OF_INSPECT, SET_VIEW, VIEW_TIMELINE, "the steps in order"},
     {"--json", NULL, OF_INSPECT, SET_VIEW, VIEW_JSON, "all of it, for programs"},
     {"--dot", NULL, OF_INSPECT, SET_VIEW, VIEW_DOT, "the steps as a Graphviz graph"},
-    {"--comm", NULL, OF_INSPECT, SET_LATER, 0, "what moves between ranks"},
-    {"--recompute", NULL, OF_INSPECT, SET_LATER, 0, "what is computed twice"},
-    {"--why", "WHAT", OF_INSPECT, SET_LATER, 0, "the reason for a choice"},
-    {"--html", NULL, OF_INSPECT, SET_LATER, 0, "a page to look at"},
-    {"--trace", NULL, OF_INSPECT, SET_LATER, 0, "a Chrome trace"},
-    {"--diff", "PLAN", OF_INSPECT, SET_LATER, 0, "compare with another plan"},
+    {"--comm", NULL, OF_INSPECT, SET_VIEW, VIEW_COMM, "what moves between ranks"},
+    {"--recompute", NULL, OF_INSPECT, SET_VIEW, VIEW_RECOMPUTE, "what is computed twice"},
+    {"--why", "WHAT", OF_INSPECT, SET_VIEW, VIEW_WHY, "the reason for a choice"},
+    {"--diff", NULL, OF_INSPECT, SET_VIEW, VIEW_DIFF, "two plans side by side: --diff A B"},
+    {"--html", "PATH", OF_INSPECT, SET_VIEW_TO, VIEW_HTML, "a page to look at in a browser"},
+    {"--trace", "PATH", OF_INSPECT, SET_VIEW_TO, VIEW_TRACE, "the timeline as a Chrome trace"},
+    {"--json", NULL, BIT(VERIFY), SET_JSON, 0, "the result for programs"},
     {"--help", NULL, OF_ALL, SET_HELP, 0, "this text"},
 };
 
@@ -126,13 +129,11 @@ static void print_help(Command command)
         const OptionRow *r = &option_row[i];
         if (!(r->commands >> command & 1))
             continue;
-        bool equals = r->kind == SET_EMIT;
+        bool may = r->kind == SET_VIEW_TO;
+        const char *before = !r->argument ? "" : may ? "[=" : r->kind == SET_EMIT ? "=" : " ";
         char left[64];
-        snprintf(left, sizeof left, "%s%s%s", r->name,
-                 !r->argument ? ""
-                 : equals     ? "="
-                              : " ",
-                 r->argument ? r->argument : "");
+        snprintf(left, sizeof left, "%s%s%s%s", r->name, before, r->argument ? r->argument : "",
+                 may ? "]" : "");
         printf("  %-22s %s%s\n", left, r->what, r->kind == SET_LATER ? " (not built yet)" : "");
     }
 }
@@ -233,6 +234,22 @@ static int set_define(const Parse *p, const OptionRow *r, const char *value)
     return EXIT_OK;
 }
 
+static int set_view(const Parse *p, const OptionRow *r, const char *value)
+{
+    Options *o = p->o;
+    if (o->view_name && o->view != (InspectView)r->value)
+        return usage_error(p->help, "%s and %s: one view at a time", o->view_name, r->name);
+    if (value && !*value)
+        return usage_error(p->help, "%s wants %s after the '='", r->name, r->argument);
+    o->view = (InspectView)r->value;
+    o->view_name = r->name;
+    if (r->kind == SET_VIEW_TO)
+        o->view_to = value;
+    else
+        o->why = value;
+    return EXIT_OK;
+}
+
 static int set(const Parse *p, const OptionRow *r, const char *value)
 {
     Options *o = p->o;
@@ -267,9 +284,10 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
     case SET_EMIT:
         return set_emit(p, r, value);
     case SET_VIEW:
-        if (o->view != VIEW_SUMMARY && o->view != (InspectView)r->value)
-            return usage_error(p->help, "%s and another view: one at a time", r->name);
-        o->view = (InspectView)r->value;
+    case SET_VIEW_TO:
+        return set_view(p, r, value);
+    case SET_JSON:
+        o->json = true;
         return EXIT_OK;
     case SET_LATER:
         return usage_error(p->help, "%s is not built yet", r->name);
@@ -348,10 +366,13 @@ static int parse_words(Parse *p, int argc, char **argv, bool *help)
             return EXIT_OK;
         }
         if (word[0] != '-' || !word[1]) {
-            if (o->file || !command_row[o->command].operand)
+            const char **place = !o->file ? &o->file : &o->other;
+            bool room = command_row[o->command].operand && !*place &&
+                        (!o->file || o->command == CMD_INSPECT);
+            if (!room)
                 return usage_error(p->help, "'%s': %s", word,
                                    o->file ? "one file at a time" : "takes no file");
-            o->file = word;
+            *place = word;
             continue;
         }
         const char *value = NULL;
@@ -364,7 +385,7 @@ static int parse_words(Parse *p, int argc, char **argv, bool *help)
         }
         if (!r->argument && value)
             return usage_error(p->help, "%s takes no value", r->name);
-        if (r->argument && !value) {
+        if (r->argument && !value && r->kind != SET_VIEW_TO) {
             if (i + 1 == argc)
                 return usage_error(p->help, "%s wants %s", r->name, r->argument);
             value = argv[++i];
@@ -416,5 +437,9 @@ bool options_parse(Arena *a, Options *o, int argc, char **argv, int *exit_code)
     if (command_row[c].operand && !o->file)
         return done(exit_code,
                     usage_error(p.help, "`bmc %s` wants %s", word, command_row[c].operand));
+    if (o->view == VIEW_DIFF && !o->other)
+        return done(exit_code, usage_error("bmc inspect --diff A B", "--diff wants two plans"));
+    if (o->view != VIEW_DIFF && o->other)
+        return done(exit_code, usage_error(p.help, "'%s': one file at a time", o->other));
     return true;
 }

@@ -37,7 +37,13 @@ typedef enum InspectView {
     VIEW_MEMORY,
     VIEW_TIMELINE,
     VIEW_JSON,
-    VIEW_DOT
+    VIEW_DOT,
+    VIEW_COMM,
+    VIEW_RECOMPUTE,
+    VIEW_WHY,
+    VIEW_TRACE,
+    VIEW_HTML,
+    VIEW_DIFF,
 } InspectView;
 
 typedef struct Options {
@@ -49,6 +55,11 @@ typedef struct Options {
     const char *machine;        /* profile by name or file; NULL: not given */
     bool no_fuse;
     InspectView view;
+    const char *view_name; /* as given: "--params"; NULL: the first page */
+    const char *view_to;   /* the file it is written into; NULL: standard output */
+    const char *why;       /* VIEW_WHY: whose reason */
+    const char *other;     /* VIEW_DIFF: the second operand */
+    bool json;             /* of commands other than inspect: for programs */
     VEC(Emit) emit;
     VEC(Defined) define;
     char **rest; /* after `--`: the trainer's options */

@@ -14,6 +14,10 @@ done
 "$BMC" inspect again.json --json | cmp - again.json
 "$BMC" verify run | grep -q 'keeps every rule'
 "$BMC" verify again.json >/dev/null
+"$BMC" verify run --json >out
+grep -q '"ok": true' out
+grep -q '{"id": "V11", "name": "lifetime"}' out
+grep -q '"errors": \[\]' out
 
 # expect CODE WORDS command...: it ends with CODE and says WORDS on stderr.
 expect() {
@@ -29,7 +33,6 @@ expect() {
     fi
 }
 
-expect 2 'not built yet' "$BMC" inspect run --comm
 expect 1 'cannot open' "$BMC" inspect nowhere
 [ -e /dev/full ] && expect 4 'cannot write' sh -c '"$1" inspect run >/dev/full' - "$BMC"
 
@@ -37,6 +40,9 @@ expect 1 'cannot open' "$BMC" inspect nowhere
 change() { sed "$1" run/plan.json >changed.json; cmp -s run/plan.json changed.json && { echo "nothing changed by $1"; exit 1; }; :; }
 change 's/"max_live_bytes":[0-9]*/"max_live_bytes":64/'
 expect 1 'V13 peak' "$BMC" verify changed.json
+expect 1 'V13 peak' "$BMC" verify --json changed.json # for programs on stdout, for people on stderr
+grep -q '"ok": false' out
+grep -q '^  "changed.json: V13 peak: ' out
 change '/^{"id":60,/s/"offset":[0-9]*/"offset":0/'
 expect 1 'V12 bounds-align' "$BMC" verify changed.json
 change '/"id":8,"stream"/s/"kernel":"[a-z0-9_]*"/"kernel":"none"/'

@@ -17,16 +17,24 @@ refuses 2 "takes no value" $t --help=yes
 for later in resume save-every profile inspect; do
     refuses 2 "--$later is not built yet" $t --$later 3
 done
-for later in "--target cuda" "--ranks 2" "--machine laptop" "--plan p.json" "--emit=cuda"; do
+for later in "--target cuda" "--plan p.json" "--emit=cuda"; do
     # shellcheck disable=SC2086
     refuses 2 "not built yet" "$BMC" compile tiny.bm -o never $later
 done
-refuses 2 "not built yet" "$BMC" run tiny.bm -n 2
-refuses 2 "not built yet" "$BMC" calibrate
-for later in --comm --recompute --html --trace "--why x" "--diff x"; do
-    # shellcheck disable=SC2086
-    refuses 2 "not built yet" "$BMC" inspect out.run $later
+for ranks in 0 -1 two 1.5 99999999999; do
+    refuses 2 "--ranks wants" "$BMC" compile tiny.bm -o never --ranks $ranks
+    refuses 2 "-n wants" "$BMC" run tiny.bm -n $ranks
 done
+refuses 1 "no machine profile is called 'laptop'" "$BMC" compile tiny.bm -o never --machine laptop
+refuses 1 "cannot open './laptop.json'" "$BMC" compile tiny.bm -o never --machine ./laptop.json
+refuses 2 "not built yet" "$BMC" calibrate
+refuses 2 "one view at a time" "$BMC" inspect out.run --params --memory
+refuses 2 "wants PATH" "$BMC" inspect out.run --html=
+refuses 2 "takes no value" "$BMC" inspect out.run --params=3
+refuses 2 "--why wants" "$BMC" inspect out.run --why
+refuses 2 "wants two plans" "$BMC" inspect out.run --diff
+refuses 2 "one file at a time" "$BMC" inspect out.run out.run
+refuses 2 "one file at a time" "$BMC" inspect --diff out.run out.run out.run
 refuses 2 "--micro-batch" "$BMC" plan tiny.bm --micro-batch 0
 refuses 2 "--memory" "$BMC" plan tiny.bm --memory 2GoB
 refuses 2 "--emit" "$BMC" plan tiny.bm --emit=asm

@@ -94,6 +94,35 @@ static void options(void **state)
 
     assert_int_equal(PARSE(&o, "inspect", "run", "--memory"), -1);
     assert_int_equal(o.view, VIEW_MEMORY);
+    assert_int_equal(PARSE(&o, "plan", "a.bm", "--ranks", "8", "--machine=h100-80g"), -1);
+    assert_int_equal(o.ranks, 8);
+    assert_string_equal(o.machine, "h100-80g");
+}
+
+static void views(void **state)
+{
+    (void)state;
+    Options o;
+    assert_int_equal(PARSE(&o, "inspect", "run", "--html"), -1);
+    assert_int_equal(o.view, VIEW_HTML);
+    assert_null(o.view_to);
+    assert_string_equal(o.file, "run");
+    assert_int_equal(PARSE(&o, "inspect", "--trace=t.json", "run"), -1);
+    assert_int_equal(o.view, VIEW_TRACE);
+    assert_string_equal(o.view_to, "t.json");
+    assert_int_equal(PARSE(&o, "inspect", "run", "--why", "h.3"), -1);
+    assert_int_equal(o.view, VIEW_WHY);
+    assert_string_equal(o.why, "h.3");
+    static const char *const diff[][5] = {{"inspect", "--diff", "a", "b"},
+                                          {"inspect", "a", "--diff", "b"}};
+    for (int i = 0; i < countof(diff); i++) {
+        assert_int_equal(PARSE(&o, diff[i][0], diff[i][1], diff[i][2], diff[i][3]), -1);
+        assert_int_equal(o.view, VIEW_DIFF);
+        assert_string_equal(o.file, "a");
+        assert_string_equal(o.other, "b");
+    }
+    assert_int_equal(PARSE(&o, "verify", "run", "--json"), -1);
+    assert_true(o.json);
 }
 
 /* Each of these is exit code 2: never a quietly different compile. */
@@ -113,11 +142,11 @@ static void refused(void **state)
         {"compile", "a.bm", "--memory", "lots"},
         {"compile", "a.bm", "--micro-batch", "0"},
         {"compile", "a.bm", "--micro-batch", "2x"},
-        {"compile", "a.bm", "--ranks", "2"},
         {"compile", "a.bm", "--ranks", "0"},
+        {"compile", "a.bm", "--ranks", "2000000"},
         {"compile", "a.bm", "--target", "cuda"},
         {"compile", "a.bm", "--target", "tpu"},
-        {"compile", "a.bm", "--machine", "h100"},
+        {"compile", "a.bm", "--machine", ""},
         {"compile", "a.bm", "--plan", "p.json"},
         {"compile", "a.bm", "--no-fuse=1"},
         {"compile", "a.bm", "--emit=cuda"},
@@ -127,11 +156,15 @@ static void refused(void **state)
         {"compile", "a.bm", "-o", ""},
         {"compile", "a.bm", "--", "--steps"},
         {"run", "a.bm", "--steps", "3"},
-        {"run", "a.bm", "-n", "2"},
+        {"run", "a.bm", "-n", "x"},
         {"run", "a.bm", "--emit=c"},
         {"inspect", "run", "--params", "--memory"},
-        {"inspect", "run", "--html"},
-        {"inspect", "run", "--diff", "b"},
+        {"inspect", "run", "--html="},
+        {"inspect", "run", "--diff"},
+        {"inspect", "run", "--why"},
+        {"inspect", "run", "b"},
+        {"inspect", "--diff", "a", "b", "c"},
+        {"verify", "a", "b"},
         {"doctor", "now"},
         {"--verbose"},
     };
@@ -232,7 +265,7 @@ static void stamp(void **state)
 int main(void)
 {
     const struct CMUnitTest test[] = {cmocka_unit_test(sizes), cmocka_unit_test(options),
-                                      cmocka_unit_test(refused), cmocka_unit_test(files),
-                                      cmocka_unit_test(stamp)};
+                                      cmocka_unit_test(views), cmocka_unit_test(refused),
+                                      cmocka_unit_test(files), cmocka_unit_test(stamp)};
     return cmocka_run_group_tests(test, NULL, NULL);
 }
