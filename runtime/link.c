@@ -1,0 +1,91 @@
+/* link.c - a slower link, random delays. */
+#include "runtime/link.h"
+
+#include "runtime/rng.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { LONGEST_DELAY_US = 2000 };
+
+const char *bmrt_environment(void *context, const char *name)
+{
+    (void)context;
+    const char *s = getenv(name);
+    return s && *s ? s : NULL;
+}
+
+void bmrt_sleep(double seconds)
+{
+    if (!(seconds > 0))
+        return;
+    struct timespec t;
+    t.tv_sec = (time_t)seconds;
+    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+    while (nanosleep(&t, &t) != 0 && errno == EINTR)
+        continue;
+}
+
+/* A number >= 0 up to `end`; false for anything else. */
+static bool read_number(const char *s, char end, const char **rest, double *out)
+{
+    char *stop;
+    *out = strtod(s, &stop);
+    *rest = stop + 1;
+    return stop != s && *stop == end && isfinite(*out) && *out >= 0;
+}
+
+static BmStatus read_link(bmrt_debug *d, const char *s, bmrt_error *e)
+{
+    double alpha, rate;
+    const char *rest;
+    if (!read_number(s, ',', &rest, &alpha) || !read_number(rest, 0, &rest, &rate) || rate <= 0)
+        return bmrt_fail(e, BMRT_USAGE, "BMRT_LINK is '%s', not ALPHA_US,BYTES_PER_S", s);
+    d->link = true;
+    d->alpha = alpha * 1e-6;
+    d->bytes_per_s = rate;
+    return BMRT_OK;
+}
+
+BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e)
+{
+    *d = (bmrt_debug){.timeout = 600};
+    const char *rest, *s = get(context, "BMRT_LINK");
+    if (s && read_link(d, s, e) != BMRT_OK)
+        return BMRT_USAGE;
+    s = get(context, "BMRT_DELAY");
+    if (s) {
+        char *end;
+        d->delays = true;
+        d->seed = strtoull(s, &end, 10);
+        if (*end || *s < '0' || *s > '9')
+            return bmrt_fail(e, BMRT_USAGE, "BMRT_DELAY is '%s', not a number to draw from", s);
+    }
+    s = get(context, "BMRT_TIMEOUT");
+    if (s && (!read_number(s, 0, &rest, &d->timeout) || d->timeout <= 0))
+        return bmrt_fail(e, BMRT_USAGE, "BMRT_TIMEOUT is '%s', not a number of seconds", s);
+    s = get(context, "BMRT_COUNT");
+    if (s && strcmp(s, "0") != 0 && strcmp(s, "1") != 0)
+        return bmrt_fail(e, BMRT_USAGE, "BMRT_COUNT is '%s', not 0 or 1", s);
+    d->count = s && *s == '1';
+    return BMRT_OK;
+}
+
+void bmrt_link_wait(const bmrt_debug *d, double begin, int64_t bytes)
+{
+    if (d->link)
+        bmrt_sleep(begin + d->alpha + (double)bytes / d->bytes_per_s - bmrt_now());
+}
+
+void bmrt_delay(const bmrt_debug *d, int rank, int stream, uint64_t number, uint64_t every)
+{
+    if (!d->delays)
+        return;
+    uint64_t who = (uint64_t)rank * BMRT_STREAMS + (uint64_t)stream;
+    bmrt_words w = bmrt_philox(d->seed ^ 0x5d1a9, number, who);
+    if (w.w[0] % every == 0)
+        bmrt_sleep(1e-6 * (double)(w.w[1] % LONGEST_DELAY_US));
+}

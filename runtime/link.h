@@ -1,0 +1,37 @@
+/* link.h - what the environment asks of communication, for tests and measurements. None of it
+ * changes a number.
+ *
+ *   BMRT_LINK=ALPHA_US,BYTES_PER_S   a collective takes at least alpha + sent bytes / rate: its
+ *                                    stream sleeps, no core is busy
+ *   BMRT_DELAY=SEED                  random delays before what the other streams do and, rarely,
+ *                                    before a compute step
+ *   BMRT_TIMEOUT=SECONDS             without progress in a collective for so long: exit 77 (600)
+ *   BMRT_COUNT=1                     at the end each rank prints the payload bytes it sent */
+#ifndef BMRT_LINK_H
+#define BMRT_LINK_H
+
+#include "runtime/base.h"
+
+typedef struct bmrt_debug {
+    double alpha, bytes_per_s; /* seconds; 0: no BMRT_LINK */
+    double timeout;
+    bool link, delays, count;
+    uint64_t seed;
+} bmrt_debug;
+
+/* Variables are read through `get` (getenv, or a test's table). BMRT_USAGE for one that is not
+ * understood. */
+typedef const char *bmrt_getenv_fn(void *context, const char *name);
+BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e);
+/* getenv() in that form. */
+const char *bmrt_environment(void *context, const char *name);
+
+/* Sleeps until a collective begun at `begin` (bmrt_now) that sent so many bytes may be over. */
+void bmrt_link_wait(const bmrt_debug *d, double begin, int64_t bytes);
+
+/* A random delay before event `number` of a stream; in one of `every` events. */
+void bmrt_delay(const bmrt_debug *d, int rank, int stream, uint64_t number, uint64_t every);
+
+void bmrt_sleep(double seconds);
+
+#endif
