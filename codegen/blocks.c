@@ -61,22 +61,33 @@ static void collect_runs(Arena *a, Blocks *b)
     int first = g->first[b->phase], end = first + g->count[b->phase];
     for (int k = first; k < end; k++) {
         const Step *s = &b->p->step.v[k];
+        if (s->stream != STREAM_COMPUTE)
+            continue;
         int unit = unit_of(b->p, s);
         Run *last = b->run.n ? &b->run.v[b->run.n - 1] : NULL;
-        if (last && last->unit == unit && last->region == s->region) {
-            last->n++;
-            continue;
+        if (!last || last->unit != unit || last->region != s->region) {
+            Run r = {.unit = unit, .region = s->region, .cls = -1};
+            vec_push(a, &b->run, r);
+            last = &b->run.v[b->run.n - 1];
         }
-        Run r = {.first = k, .n = 1, .unit = unit, .region = s->region, .cls = -1};
-        vec_push(a, &b->run, r);
+        vec_push(a, &last->step, k);
     }
 }
 
 /* ---- classes ------------------------------------------------------------------------------ */
 
-static const Step *step_of(const Blocks *b, const Run *r, int i)
+const Step *run_step(const Blocks *b, const Run *r, int i)
 {
-    return &b->p->step.v[r->first + i];
+    return &b->p->step.v[r->step.v[i]];
+}
+
+bool phase_has_streams(const Plan *p, ProgramKind program, Phase phase)
+{
+    const ProgramPlan *g = &p->program[program];
+    for (int k = g->first[phase]; k < g->first[phase] + g->count[phase]; k++)
+        if (p->step.v[k].stream != STREAM_COMPUTE)
+            return true;
+    return false;
 }
 
 int64_t operand_moves(const Plan *p, const Step *s, int arg)
@@ -95,20 +106,37 @@ static bool moves_alike(const Blocks *b, const Step *s, const Step *t)
     return true;
 }
 
+/* Is the same written around the call? */
+static bool runs_alike(const Step *s, const Step *t)
+{
+    if (s->onto != t->onto || s->anew != t->anew || s->kernel->n_arg != t->kernel->n_arg)
+        return false;
+    for (int i = 0; i < s->kernel->n_arg; i++)
+        if (s->arg[i].by_rank != t->arg[i].by_rank)
+            return false;
+    for (int i = 0; i < N_STREAMS; i++)
+        if ((s->wait[i] < 0) != (t->wait[i] < 0))
+            return false;
+    return true;
+}
+
 static bool alike(const Blocks *b, const Run *x, const Run *y)
 {
     const Instance *in = b->p->instance;
-    if (x->n != y->n || x->region != y->region || strcmp(in[x->unit].block, in[y->unit].block) != 0)
+    if (x->step.n != y->step.n || x->region != y->region ||
+        strcmp(in[x->unit].block, in[y->unit].block) != 0)
         return false;
-    for (int i = 0; i < x->n; i++) {
-        const Step *s = step_of(b, x, i), *t = step_of(b, y, i);
+    for (int i = 0; i < x->step.n; i++) {
+        const Step *s = run_step(b, x, i), *t = run_step(b, y, i);
+        if (s->id - x->step.v[0] != t->id - y->step.v[0] || !runs_alike(s, t))
+            return false;
         if (x->region && !moves_alike(b, s, t))
             return false;
         if (s->kernel != t->kernel &&
             (s->kernel->kind == K_GEMM || b->same[s->kernel->id] != b->same[t->kernel->id] ||
              s->kernel->kind != t->kernel->kind))
             return false;
-        if (s->kernel->kind == K_SUM_SQUARES && s->kernel != t->kernel)
+        if (s->kernel->units != t->kernel->units || s->kernel->least != t->kernel->least)
             return false;
     }
     return true;
@@ -116,16 +144,17 @@ static bool alike(const Blocks *b, const Run *x, const Run *y)
 
 static uint64_t operand_value(const Blocks *b, const Run *r, int step, int arg)
 {
-    const Step *s = step_of(b, r, step);
+    const Step *s = run_step(b, r, step);
     if (arg >= s->kernel->n_arg) {
         uint64_t key[MOST_KEYS];
-        kernel_keys(s->kernel, key);
-        return key[arg - s->kernel->n_arg];
+        int n = kernel_keys(s->kernel, key), k = arg - s->kernel->n_arg;
+        return k < n ? key[k] : (uint64_t)(int64_t)s->wait[k - n];
     }
     return (uint64_t)(b->p->buffer.v[s->arg[arg].buffer].offset + s->arg[arg].offset);
 }
 
-static int value_count(const Kernel *k)
+/* Operands, keys of draws, waits. */
+static int first_wait(const Kernel *k)
 {
     uint64_t key[MOST_KEYS];
     return k->n_arg + kernel_keys(k, key);
@@ -133,9 +162,9 @@ static int value_count(const Kernel *k)
 
 static const char *column_name(Arena *a, const Blocks *b, const Run *r, int step, int arg)
 {
-    const Step *s = step_of(b, r, step);
+    const Step *s = run_step(b, r, step);
     if (arg >= s->kernel->n_arg)
-        return "key";
+        return arg < first_wait(s->kernel) ? "key" : "over";
     const char *path = b->p->buffer.v[s->arg[arg].buffer].path;
     const char *unit = b->p->instance[r->unit].path;
     size_t n = strlen(unit);
@@ -165,10 +194,10 @@ static void class_columns(Arena *a, Blocks *b, RunClass *c)
     Map *names = map_new(a);
     map_put(names, "path", names);
     map_put(names, "step", names);
-    c->column_of = arena_array(a, int *, r->n);
-    for (int i = 0; i < r->n; i++) {
-        const Kernel *k = step_of(b, r, i)->kernel;
-        int n = value_count(k);
+    c->column_of = arena_array(a, int *, r->step.n);
+    for (int i = 0; i < r->step.n; i++) {
+        const Kernel *k = run_step(b, r, i)->kernel;
+        int keys = first_wait(k), n = keys + N_STREAMS;
         c->column_of[i] = arena_array(a, int, n + 1);
         for (int j = 0; j < n; j++) {
             bool differs = false;
@@ -177,7 +206,7 @@ static void class_columns(Arena *a, Blocks *b, RunClass *c)
                 differs = differs || value[row] != value[0];
             }
             int had = c->column.n;
-            c->column_of[i][j] = differs ? column_add(a, c, value, j >= k->n_arg) : -1;
+            c->column_of[i][j] = differs ? column_add(a, c, value, j >= k->n_arg && j < keys) : -1;
             if (c->column.n > had)
                 c->column.v[had].name = unique_word(a, names, column_name(a, b, r, i, j));
         }
@@ -188,7 +217,7 @@ static const char *class_name(Arena *a, const Blocks *b, const Run *r, Map *name
 {
     static const char *const phase[N_PHASES] = {"pre", "weight", "mid", "round", "post", "update"};
     static const char *const program[N_PROGRAMS] = {"", "eval_", "sample_"};
-    const Step *s = step_of(b, r, 0);
+    const Step *s = run_step(b, r, 0);
     const char *what = b->phase != PHASE_ROUND ? phase[b->phase]
                        : s->backward           ? "backward"
                                                : "forward";

@@ -9,10 +9,10 @@
 
 #include "planner/plan.h"
 
-typedef struct Run { /* consecutive steps of one phase, one instance and one region */
-    int first, n;
-    int unit;   /* index into Plan.instance; 0: of no block */
-    int region; /* 0: none */
+typedef struct Run { /* steps of the compute stream in a row, of one phase, instance and region */
+    VEC(int) step;   /* ids: steps of other streams may lie between */
+    int unit;        /* index into Plan.instance; 0: of no block */
+    int region;      /* 0: none */
     int cls, row;
 } Run;
 
@@ -27,7 +27,7 @@ typedef struct RunClass {
     int n_row;
     int *run; /* by row: index of the run */
     VEC(Column) column;
-    int **column_of; /* [step][argument, then key]: column, or -1 where all rows agree */
+    int **column_of; /* [step][argument, then keys, then waits]: column, or -1 where all agree */
 } RunClass;
 
 typedef struct Blocks { /* of one phase of one program */
@@ -41,6 +41,10 @@ typedef struct Blocks { /* of one phase of one program */
 
 Blocks blocks_make(Arena *a, const Plan *p, const int *same, ProgramKind program, Phase phase,
                    Map *names);
+
+const Step *run_step(const Blocks *b, const Run *r, int i);
+/* Does another stream work in the phase too? */
+bool phase_has_streams(const Plan *p, ProgramKind program, Phase phase);
 
 /* In a region: how far an operand that outlives its chunks moves from sample to sample, in bytes.
  */

@@ -25,7 +25,7 @@ static void print_table(Emit *e, StrBuf *s, const Blocks *b, const RunClass *c)
         const Run *r = &b->run.v[c->run[row]];
         strbuf_add(s, "    {");
         c_string(s, e->p->instance[r->unit].path);
-        strbuf_printf(s, ", %d", e->p->step.v[r->first].id);
+        strbuf_printf(s, ", %d", r->step.v[0]);
         for (int i = 0; i < c->column.n; i++)
             strbuf_printf(s, c->column.v[i].key ? ", 0x%016" PRIx64 : ", %" PRId64,
                           c->column.v[i].value[row]);
@@ -49,7 +49,7 @@ static void print_class(Emit *e, const Blocks *b, const RunClass *c)
     const Run *r = &b->run.v[c->run[0]];
     StrBuf text = strbuf_new(e->a);
     Body uses = {0};
-    for (int i = 0; i < r->n; i++)
+    for (int i = 0; i < r->step.n; i++)
         emit_step(e, &text, &uses, b, r, i);
     StrBuf *s = &e->body;
     const Instance *unit = &e->p->instance[r->unit];
@@ -141,7 +141,7 @@ static void print_runs(Emit *e, StrBuf *s, Body *uses, const Blocks *b, int i, i
             uses->s = uses->s || r->region;
             continue;
         }
-        for (int k = 0; k < r->n; k++)
+        for (int k = 0; k < r->step.n; k++)
             emit_step(e, s, uses, b, r, k);
         i++;
     }
@@ -222,7 +222,11 @@ static void print_header(const Emit *e, StrBuf *s)
                   p->model->name, p->hash, cc_flags(), cc_libraries());
     strbuf_add(s, "#ifdef BM_TRACE\nvoid bmrt_trace(bmrt *r, int step);\n"
                   "#define STEP(id) bmrt_trace(r, id)\n#else\n"
-                  "#define STEP(id) ((void)0)\n#endif\n\n");
+                  "#define STEP(id) ((void)0)\n#endif\n");
+    if (p->ranks > 1 || p->host_bytes)
+        strbuf_add(s, "/* where another stream works beside this one */\n"
+                      "#define SYNC(id) (STEP(id), bmrt_step_begin(r, id))\n");
+    strbuf_char(s, '\n');
 }
 
 static void print_kernel_names(const Emit *e, StrBuf *s)
@@ -230,7 +234,7 @@ static void print_kernel_names(const Emit *e, StrBuf *s)
     strbuf_add(s, "/* kernels.c */\n");
     for (int i = 0; i < e->p->kernel.n; i++) {
         const Kernel *k = e->p->kernel.v[i];
-        if (e->same[i] == i && k->kind != K_GEMM && k->kind != K_SUM_SQUARES)
+        if (e->same[i] == i && !is_runtime_call(k->kind))
             strbuf_printf(s, "bmrt_kernel %s;\n", k->name);
     }
     strbuf_char(s, '\n');

@@ -29,6 +29,9 @@ typedef struct Body {
 } Body;
 void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, int step);
 
+/* streams.c: the other streams' steps of a program; into `init` what names them. */
+void emit_streams(const Emit *e, StrBuf *out, StrBuf *init, ProgramKind g);
+
 /* tables.c: what the runtime must know of the model, and main(). */
 void emit_tables(Emit *e, StrBuf *out);
 

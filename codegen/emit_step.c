@@ -39,6 +39,8 @@ static void operand(Printer *p, int arg)
         if (o->offset)
             strbuf_printf(p->s, " + %" PRId64, o->offset);
     }
+    if (o->by_rank)
+        strbuf_printf(p->s, " + r->shard * %" PRId64, o->by_rank);
     if (moves) {
         strbuf_printf(p->s, " + s * %" PRId64, moves);
         p->uses->s = true;
@@ -115,6 +117,23 @@ static void comment_shape(Printer *p)
     }
 }
 
+static void waits(Printer *p)
+{
+    static const char *const stream[N_STREAMS] = {"BMRT_COMPUTE", "BMRT_COMM", "BMRT_COPY"};
+    uint64_t key[MOST_KEYS];
+    int first = p->step->kernel->n_arg + kernel_keys(p->step->kernel, key);
+    for (int i = 0; i < N_STREAMS; i++) {
+        int column = p->cls ? p->cls->column_of[p->index][first + i] : -1;
+        if (p->step->wait[i] < 0)
+            continue;
+        if (column >= 0)
+            strbuf_printf(p->s, "    bmrt_wait(r, %s, (int)at->%s);\n", stream[i],
+                          p->cls->column.v[column].name);
+        else
+            strbuf_printf(p->s, "    bmrt_wait(r, %s, %d);\n", stream[i], p->step->wait[i]);
+    }
+}
+
 static void comment(Printer *p)
 {
     strbuf_add(p->s, "    /* ");
@@ -122,9 +141,13 @@ static void comment(Printer *p)
     comment_shape(p);
     strbuf_printf(p->s, ": %s%s */\n", p->step->what ? p->step->what : "",
                   p->step->recompute ? " (again)" : "");
-    strbuf_printf(p->s,
-                  p->cls && p->cls->n_row > 1 ? "    STEP(at->step + %d);\n" : "    STEP(%d);\n",
-                  p->cls && p->cls->n_row > 1 ? p->index : p->step->id);
+    const char *word =
+        phase_has_streams(p->e->p, p->step->program, p->step->phase) ? "SYNC" : "STEP";
+    if (p->cls && p->cls->n_row > 1)
+        strbuf_printf(p->s, "    %s(at->step + %d);\n", word, p->step->id - p->r->step.v[0]);
+    else
+        strbuf_printf(p->s, "    %s(%d);\n", word, p->step->id);
+    waits(p);
 }
 
 /* ---- calls -------------------------------------------------------------------------------- */
@@ -173,8 +196,12 @@ static void call_gemm(Printer *p)
         field(p, "as", g->as, false);
         field(p, "bs", g->bs, false);
     }
-    if (g->accumulates)
-        strbuf_add(p->s, ", .beta = r->first ? 0 : 1");
+    if (g->accumulates && !p->step->anew)
+        strbuf_add(p->s, p->step->onto ? ", .beta = 1" : ", .beta = r->first ? 0 : 1");
+    else if (g->accumulates && (p->step->onto || p->step->region)) {
+        strbuf_add(p->s, p->step->onto ? ", .beta = 1" : ", .beta = s == 0 ? 0 : 1");
+        p->uses->s = p->uses->s || !p->step->onto;
+    }
     strbuf_add(p->s, "},\n              ");
     for (int i = 0; i < 3; i++) {
         if (i)
@@ -194,6 +221,40 @@ static void call_sum_squares(Printer *p)
     strbuf_add(p->s, ", ");
     operand(p, 1);
     strbuf_add(p->s, ");\n");
+}
+
+static void call_norm(Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    strbuf_add(p->s, "    bmrt_norm(r, ");
+    operand(p, 0);
+    strbuf_add(p->s, ", (const int64_t[]){");
+    for (int64_t i = 0; i < k->tpl.rows; i++)
+        strbuf_printf(p->s, "%s%" PRId64, i ? ", " : "", k->group_grains[i]);
+    strbuf_printf(p->s, "}, %" PRId64 ", %" PRId64 ", ", k->tpl.rows, k->tpl.cols);
+    operand(p, 1);
+    strbuf_add(p->s, ");\n");
+}
+
+static void call_zero(Printer *p)
+{
+    const Kernel *k = p->step->kernel;
+    strbuf_add(p->s, "    bmrt_zero(r, ");
+    operand(p, 0);
+    strbuf_add(p->s, ", (const int64_t[][2]){");
+    for (int i = 0; i < k->n_gap; i++)
+        strbuf_printf(p->s, "%s{%" PRId64 ", %" PRId64 "}", i ? ", " : "", k->gap[i].at,
+                      k->gap[i].count);
+    strbuf_printf(p->s, "}, %d);\n", k->n_gap);
+}
+
+static void call_tree(Printer *p)
+{
+    strbuf_add(p->s, "    bmrt_tree(r, ");
+    operand(p, 0);
+    strbuf_add(p->s, ", ");
+    operand(p, 1);
+    strbuf_printf(p->s, ", %" PRId64 ");\n", p->step->kernel->tpl.cols);
 }
 
 static void key_arguments(Printer *p)
@@ -216,6 +277,21 @@ static void key_arguments(Printer *p)
     strbuf_char(p->s, '}');
 }
 
+/* Does it overwrite its accumulator? */
+static void first_argument(Printer *p)
+{
+    if (p->step->onto) {
+        strbuf_add(p->s, ", (bool[]){false}");
+    } else if (!p->step->anew) {
+        strbuf_add(p->s, ", &r->first");
+    } else if (p->step->region) {
+        strbuf_add(p->s, ", (bool[]){s == 0}");
+        p->uses->s = true;
+    } else {
+        strbuf_add(p->s, ", (bool[]){true}");
+    }
+}
+
 /* The pointers after the buffers, in kernel.h's order. */
 static void more_arguments(Printer *p)
 {
@@ -225,7 +301,7 @@ static void more_arguments(Printer *p)
         p->uses->draw = true;
     }
     if (k->uses_first)
-        strbuf_add(p->s, ", &r->first");
+        first_argument(p);
     if (k->uses_count) {
         strbuf_add(p->s, ", (int64_t[]){");
         if (k->kind == K_FUSED)
@@ -268,7 +344,7 @@ static void call_launch(Printer *p)
 void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, int step)
 {
     Printer p = {.e = e, .s = out, .uses = uses, .b = b, .r = r, .index = step};
-    p.step = &e->p->step.v[r->first + step];
+    p.step = run_step(b, r, step);
     p.cls = r->cls >= 0 ? &b->cls.v[r->cls] : NULL;
     comment(&p);
     switch (p.step->kernel->kind) {
@@ -279,13 +355,19 @@ void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, 
         call_sum_squares(&p);
         break;
     case K_NORM:
+        call_norm(&p);
+        break;
     case K_ZERO:
+        call_zero(&p);
+        break;
+    case K_TREE:
+        call_tree(&p);
+        break;
     case K_ALL_GATHER:
     case K_REDUCE_SCATTER:
     case K_ALL_REDUCE:
     case K_COPY:
-    case K_TREE:
-        BUG("%s is not emitted yet", p.step->kernel->name);
+        BUG("%s is not of the compute stream", p.step->kernel->name);
     case K_FUSED:
     case K_FOLD:
     case K_BATCH:

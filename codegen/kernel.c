@@ -175,6 +175,11 @@ static void kernel_c(StrBuf *s, const Kernel *k)
 
 const Backend backend_c = {"c", prelude_c, kernel_c};
 
+bool is_runtime_call(KernelKind k)
+{
+    return k == K_GEMM || k >= K_SUM_SQUARES;
+}
+
 /* Kernels that differ in what they are told at run time only (the keys of their draws) have the
  * same text: two layers with dropout share one function. */
 const int *kernel_same(Arena *a, const Plan *p)

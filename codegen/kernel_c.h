@@ -22,6 +22,9 @@ int kernel_keys(const Kernel *k, uint64_t *key); /* how many */
 /* By kernel: the first kernel with the same text, whose name both have in the emitted program. */
 const int *kernel_same(Arena *a, const Plan *p);
 
+/* Kernels that are calls of the runtime, not text. */
+bool is_runtime_call(KernelKind k);
+
 const char *memory_type(DType t); /* of an element in memory */
 const char *value_type(DType t);  /* of a value in a register */
 

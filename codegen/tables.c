@@ -10,7 +10,8 @@ typedef struct Tensor {
     const char *path;
     const Type *type;
     const Init *init;
-    int64_t offset;
+    int64_t offset, at, shard;
+    bool host;
     int unit, flags;
 } Tensor;
 
@@ -64,13 +65,35 @@ static int unit_of(const Plan *p, int instance)
     return instance >= 0 && instance < p->n_instance ? p->instance[instance].unit : 0;
 }
 
+/* In a flat buffer of the parameter's group. */
+static void flat_place(const Plan *p, int param, int buffer, Tensor *t)
+{
+    const Buffer *x = &p->buffer.v[buffer];
+    t->offset = x->offset;
+    t->at = p->param_at[param];
+    t->shard = x->sharded ? p->group.v[x->group].shard : 0;
+    t->host = x->host;
+}
+
+static int state_buffer(const Plan *p, int state)
+{
+    const Model *m = p->model;
+    int kind = 0;
+    for (int i = 0; i < state; i++)
+        kind += m->state.v[i].param == m->state.v[state].param;
+    return p->group.v[p->param_group[m->state.v[state].param]].state[kind];
+}
+
 static Tensors parameters(const Emit *e)
 {
     Tensors t = {0};
     for (int i = 0; i < e->p->model->param.n; i++) {
         const Param *q = &e->p->model->param.v[i];
         Tensor x = {.path = q->path, .type = &q->type, .init = &q->init};
-        x.offset = leaf_offset(e->p, q->buffer ? ROLE_BUFFER : ROLE_PARAM, i);
+        if (q->buffer)
+            x.offset = leaf_offset(e->p, ROLE_BUFFER, i);
+        else
+            flat_place(e->p, i, e->p->group.v[e->p->param_group[i]].params, &x);
         x.unit = unit_of(e->p, q->instance);
         x.flags = (q->buffer ? 1 : 0) | (q->frozen ? 2 : 0);
         vec_push(e->a, &t, x);
@@ -85,7 +108,8 @@ static Tensors states(const Emit *e)
     for (int i = 0; i < e->p->model->state.n; i++) {
         const State *s = &e->p->model->state.v[i];
         const Param *q = &e->p->model->param.v[s->param];
-        Tensor x = {.type = &q->type, .init = &zeros, .offset = leaf_offset(e->p, ROLE_STATE, i)};
+        Tensor x = {.type = &q->type, .init = &zeros};
+        flat_place(e->p, s->param, state_buffer(e->p, i), &x);
         x.path = arena_printf(e->a, "%s.%s", q->path, s->kind);
         x.unit = unit_of(e->p, q->instance);
         vec_push(e->a, &t, x);
@@ -111,7 +135,8 @@ static void dims(StrBuf *s, const Type *t)
 
 static void after_offset(StrBuf *s, const Tensor *t)
 {
-    strbuf_printf(s, ", 0, 0, false, %d, ", (int)t->init->kind);
+    strbuf_printf(s, ", %" PRId64 ", %" PRId64 ", %s, %d, ", t->at, t->shard,
+                  t->host ? "true" : "false", (int)t->init->kind);
     strbuf_double(s, t->init->a);
     strbuf_add(s, ", ");
     strbuf_double(s, t->init->b);
@@ -124,6 +149,15 @@ static void after_offset(StrBuf *s, const Tensor *t)
                                   : "BMRT_BUFFER | BMRT_FROZEN");
 }
 
+/* The first of the tensors that lies in the same buffer. */
+static int same_buffer(const Tensor *t, int i)
+{
+    int k = 0;
+    while (t[k].offset != t[i].offset || t[k].host != t[i].host)
+        k++;
+    return k;
+}
+
 /* The text of a group of tensors but its offsets and its unit's path: equal texts share a macro. */
 static const char *group_text(const Emit *e, const Tensor *t, int n)
 {
@@ -133,19 +167,19 @@ static const char *group_text(const Emit *e, const Tensor *t, int n)
         c_string(&s, tail(e, &t[i]));
         strbuf_printf(&s, ", %s, ", dtype_word(t[i].type->dtype));
         dims(&s, t[i].type);
-        strbuf_printf(&s, ", o%d", i);
+        strbuf_printf(&s, ", o%d", same_buffer(t, i));
         after_offset(&s, &t[i]);
         strbuf_char(&s, ',');
     }
     return s.text;
 }
 
-static void print_macro(const Emit *e, StrBuf *s, const char *name, const char *text, int n)
+static void print_macro(StrBuf *s, const char *name, const char *text, const Tensor *t, int n)
 {
-    (void)e;
     strbuf_printf(s, "#define %s(path", name);
     for (int i = 0; i < n; i++)
-        strbuf_printf(s, ", o%d", i);
+        if (same_buffer(t, i) == i)
+            strbuf_printf(s, ", o%d", i);
     strbuf_printf(s, ")%s\n", text);
 }
 
@@ -189,12 +223,14 @@ static void print_tensors(Emit *e, StrBuf *s, const Tensors *t, const char *tabl
             for (char *c = name; *c; c++)
                 *c = (char)toupper((unsigned char)*c);
             map_put(macro, text, name);
-            print_macro(e, s, name, text, end - i);
+            print_macro(s, name, text, &t->v[i], end - i);
         }
         strbuf_printf(&rows, "    %s(", name);
         c_string(&rows, unit->path);
-        for (; i < end; i++)
-            strbuf_printf(&rows, ", %" PRId64, t->v[i].offset);
+        for (int k = i; k < end; k++)
+            if (same_buffer(&t->v[i], k - i) == k - i)
+                strbuf_printf(&rows, ", %" PRId64, t->v[k].offset);
+        i = end;
         strbuf_add(&rows, ")\n");
     }
     if (t->n)
@@ -311,6 +347,7 @@ static void print_program(const Emit *e, StrBuf *s, StrBuf *init, ProgramKind g)
         strbuf_printf(init, ",\n        .report = %s, .n_report = %d", report, n_report);
     if (n_field)
         strbuf_printf(init, ",\n        .field = %s, .n_field = %d", field, n_field);
+    emit_streams(e, s, init, g);
     strbuf_add(init, "},\n");
 }
 
@@ -396,8 +433,13 @@ void emit_tables(Emit *e, StrBuf *s)
                   ", .valid_every = %" PRId64 ", .seed = %" PRId64 ",\n",
                   p->batch, p->rounds, m->steps, m->valid_every, m->seed);
     print_schedule(&init, m);
+    strbuf_printf(&init,
+                  "    .ranks = %" PRId64 ", .shared_by = %" PRId64 ", .host_arena_bytes = %" PRId64
+                  ",\n",
+                  p->ranks, p->shared_by, p->host_bytes);
     strbuf_add(&init, "};\n\n");
     strbuf_addn(s, init.text, init.n);
-    strbuf_add(s, "int main(int argc, char **argv)\n{\n"
-                  "    return bmrt_main(&model, argc, argv);\n}\n");
+    strbuf_printf(s, "int main(int argc, char **argv)\n{\n    return %s;\n}\n",
+                  p->ranks > 1 ? "bmrt_main_ranks(&model, bmrt_mpi(), argc, argv)"
+                               : "bmrt_main(&model, argc, argv)");
 }

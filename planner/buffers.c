@@ -1,5 +1,5 @@
 /* buffers.c - storage: one buffer per root, its lifetime in steps, its place in the arena. */
-#include "planner/build.h"
+#include "planner/flat.h"
 #include "planner/offsets.h"
 
 #include <stdlib.h>
@@ -28,21 +28,14 @@ int buffer_temp(Build *b, const char *path, DType t, int64_t bytes, bool batched
     return id;
 }
 
-/* Parameters, state, buffers and host scalars: the same memory in all programs. */
+/* A model's buffers and host scalars: the same memory in all programs. */
 static int persistent(const Build *b, const Item *i)
 {
-    int leaf = i->attr.leaf.leaf;
-    switch (i->op) {
-    case OP_PARAM:
-    case OP_BUFFER:
-        return leaf;
-    case OP_STATE:
-        return b->m->param.n + leaf;
-    case OP_HOST:
-        return b->m->param.n + b->m->state.n + leaf;
-    default:
-        BUG("'%s' is not kept between steps", op_info[i->op].name);
-    }
+    BufferRole role = i->op == OP_HOST ? ROLE_HOST : ROLE_BUFFER;
+    for (int k = 0; k < b->plan->n_persistent; k++)
+        if (b->plan->buffer.v[k].role == role && b->plan->buffer.v[k].leaf == i->attr.leaf.leaf)
+            return k;
+    BUG("'%s' is not kept between steps", op_info[i->op].name);
 }
 
 static const char *root_path(Build *b, const Item *i)
@@ -84,30 +77,82 @@ int buffer_of(Build *b, Item *root)
     return root->buffer;
 }
 
-static void add_persistent(Build *b, const char *path, BufferRole role, int leaf, DType t,
-                           int64_t bytes)
+static int add_persistent(Build *b, const char *path, BufferRole role, int leaf, DType t,
+                          int64_t bytes)
 {
     int id = buffer_add(b, path, role, t, bytes);
     b->plan->buffer.v[id].persistent = true;
     b->plan->buffer.v[id].leaf = leaf;
+    return id;
 }
 
-/* In the order persistent() counts on. */
+static const char *group_path(const Build *b, const FlatGroup *g, const char *what)
+{
+    return g->path[0] ? arena_printf(b->a, "%s.%s", g->path, what) : what;
+}
+
+/* A flat buffer of a group, whole or this rank's shard. */
+static int add_flat(Build *b, const FlatGroup *g, const char *what, BufferRole role, bool sharded)
+{
+    int64_t n = sharded ? g->shard : flat_whole(b->plan, g);
+    int id = add_persistent(b, group_path(b, g, what), role, -1, DT_F32, n * 4);
+    b->plan->buffer.v[id].group = g->id;
+    b->plan->buffer.v[id].sharded = sharded;
+    return id;
+}
+
 void buffers_persistent(Build *b)
 {
     const Model *m = b->m;
+    Plan *p = b->plan;
+    for (int k = 0; k < p->group.n; k++) {
+        FlatGroup *g = &p->group.v[k];
+        g->params = add_flat(b, g, "params", ROLE_PARAM, level_shards_params(g->level));
+    }
     for (int k = 0; k < m->param.n; k++)
-        add_persistent(b, m->param.v[k].path, m->param.v[k].buffer ? ROLE_BUFFER : ROLE_PARAM, k,
-                       m->param.v[k].type.dtype, type_bytes(&m->param.v[k].type));
-    for (int k = 0; k < m->state.n; k++) {
-        const Param *p = &m->param.v[m->state.v[k].param];
-        add_persistent(b, arena_printf(b->a, "%s.%s", p->path, m->state.v[k].kind), ROLE_STATE, k,
-                       DT_F32, type_bytes(&p->type));
+        if (m->param.v[k].buffer)
+            add_persistent(b, m->param.v[k].path, ROLE_BUFFER, k, m->param.v[k].type.dtype,
+                           type_bytes(&m->param.v[k].type));
+    for (int k = 0; k < p->group.n; k++) {
+        FlatGroup *g = &p->group.v[k];
+        for (int s = 0; s < m->state.n && g->optimizer >= 0; s++)
+            if (m->state.v[s].param == g->param[0])
+                g->state[g->n_state++] =
+                    add_flat(b, g, m->state.v[s].kind, ROLE_STATE, g->level != LEVEL_0);
     }
     for (int k = 0; k < m->host.n; k++)
         add_persistent(b, arena_printf(b->a, "host.%d", k), ROLE_HOST, k, DT_F32,
                        dtype_size(DT_F32));
     b->plan->n_persistent = b->plan->buffer.n;
+}
+
+int buffer_flat_grads(Build *b, const FlatGroup *g)
+{
+    int id =
+        buffer_add(b, group_path(b, g, "grads"), ROLE_GRAD, DT_F32, flat_whole(b->plan, g) * 4);
+    b->plan->buffer.v[id].group = g->id;
+    return id;
+}
+
+int buffer_grad_shard(Build *b, const FlatGroup *g)
+{
+    int id = buffer_add(b, group_path(b, g, "grad_shard"), ROLE_GRAD, DT_F32, g->shard * 4);
+    b->plan->buffer.v[id].group = g->id;
+    b->plan->buffer.v[id].sharded = true;
+    return id;
+}
+
+/* Every other sum of a loop lies in one buffer, so that one collective completes them all. */
+int buffer_sums(Build *b, Phase loop, int64_t count, int64_t *at)
+{
+    if (b->sums[loop] < 0)
+        b->sums[loop] =
+            buffer_add(b, loop == PHASE_WEIGHT ? "weights" : "sums", ROLE_GRAD, DT_F32, 0);
+    Buffer *x = &b->plan->buffer.v[b->sums[loop]];
+    x->sums = (int)loop + 1;
+    *at = x->bytes / 4;
+    x->bytes += round_up(count * 4, ARENA_ALIGN);
+    return b->sums[loop];
 }
 
 /* ---- lifetimes ---- */
@@ -120,6 +165,14 @@ static void touch(Buffer *x, int step)
         x->last = step;
 }
 
+static void keep_to_end(Plan *p, int buffer, ProgramKind kind)
+{
+    const ProgramPlan *g = &p->program[kind];
+    for (int f = 0; f < N_PHASES; f++)
+        if (g->count[f])
+            touch(&p->buffer.v[buffer], g->first[f] + g->count[f] - 1);
+}
+
 /* A loop runs its steps again: what enters it or leaves it must stay for all its turns. */
 static void widen_over_loop(Buffer *x, int lo, int hi, bool turns)
 {
@@ -130,9 +183,10 @@ static void widen_over_loop(Buffer *x, int lo, int hi, bool turns)
         return;
     if (x->first < lo && turns)
         x->last = x->last > hi ? x->last : hi;
-    if (x->last > hi && turns)
+    if (x->last > hi && turns && !x->last_round)
         x->first = x->first < lo ? x->first : lo;
-    if (x->role == ROLE_GRAD && turns) { /* added to in every turn */
+    if (x->role == ROLE_GRAD && turns && !x->each_round && !x->last_round) { /* added to in every
+                                                                                  turn */
         x->first = x->first < lo ? x->first : lo;
         x->last = x->last > hi ? x->last : hi;
     }
@@ -166,11 +220,53 @@ static void program_lifetimes(Plan *p, ProgramKind kind)
     }
 }
 
+/* Written in the last round only: there is nothing to keep before. Or in the first only: then it is
+ * there for all of them. */
+static void mark_rounds(Plan *p)
+{
+    for (int k = 0; k < p->step.n; k++) {
+        const Step *s = &p->step.v[k];
+        const ProgramPlan *g = &p->program[s->program];
+        for (int j = 0; j < s->kernel->n_arg && s->when != WHEN_ALWAYS; j++) {
+            Buffer *x = &p->buffer.v[s->arg[j].buffer];
+            if (!s->kernel->arg_written[j] || x->persistent)
+                continue;
+            if (s->when == WHEN_LAST && (x->sharded || x->role == ROLE_COMM))
+                x->last_round = true;
+            if (s->when == WHEN_FIRST) {
+                touch(x, g->first[s->phase]);
+                touch(x, g->first[s->phase] + g->count[s->phase] - 1);
+            }
+        }
+    }
+}
+
+/* What the host reads after a program's last step must still be there. */
+static void keep_results(Plan *p)
+{
+    for (int k = 0; k < p->term.n; k++) {
+        const LossTerm *t = &p->term.v[k];
+        if (t->num.buffer >= 0)
+            keep_to_end(p, t->num.buffer, t->program);
+        if (t->den.buffer >= 0)
+            keep_to_end(p, t->den.buffer, t->program);
+    }
+    for (int k = 0; k < N_PROGRAMS; k++) {
+        const ProgramPlan *g = &p->program[k];
+        if (g->present && g->norm.buffer >= 0)
+            keep_to_end(p, g->norm.buffer, (ProgramKind)k);
+        if (g->present && g->logits.buffer >= 0)
+            keep_to_end(p, g->logits.buffer, (ProgramKind)k);
+    }
+}
+
 void lifetimes(Plan *p)
 {
     for (int k = 0; k < p->step.n; k++)
         for (int j = 0; j < p->step.v[k].kernel->n_arg; j++)
             touch(&p->buffer.v[p->step.v[k].arg[j].buffer], k);
+    mark_rounds(p);
+    keep_results(p);
     for (int kind = 0; kind < N_PROGRAMS; kind++)
         if (p->program[kind].present)
             program_lifetimes(p, (ProgramKind)kind);
@@ -179,15 +275,6 @@ void lifetimes(Plan *p)
         p->buffer.v[k].first = 0;
         p->buffer.v[k].last = p->step.n - 1;
     }
-}
-
-/* What the host reads after a program's last step must still be there. */
-void keep_to_end(Plan *p, int buffer, ProgramKind kind)
-{
-    const ProgramPlan *g = &p->program[kind];
-    for (int f = 0; f < N_PHASES; f++)
-        if (g->count[f])
-            touch(&p->buffer.v[buffer], g->first[f] + g->count[f] - 1);
 }
 
 /* ---- offsets ---- */

@@ -42,20 +42,38 @@ struct Item {
     Item *join; /* its storage is a piece of this concatenation */
     int join_axis;
     int64_t join_at;
-    Item *dest; /* ASSIGN and pieces: writes into this item's storage, at `place` */
     Group *group;
     int depth;   /* groups on the longest path to its value */
     bool stored; /* read from memory by somebody, or a result */
     bool backward, recompute;
-    int value;    /* while its kernel is built: its instruction */
-    int last_use; /* of a root: the turn of the last group that reads it */
-    bool taken;   /* of a root: its memory went on to a result */
-    int buffer;   /* of a root; -1: none yet */
+    int value;       /* while its kernel is built: its instruction */
+    int last_use;    /* of a root: the turn of the last group that reads it */
+    bool taken;      /* of a root: its memory went on to a result */
+    int buffer;      /* of a root; -1: none yet */
+    int64_t base;    /* of a root: elements from the buffer's start */
+    int64_t by_rank; /* of a root: bytes more for each rank before this one */
+    bool flat;       /* a leaf that is a whole flat buffer */
+    bool onto;       /* an accumulator that adds to what `after` wrote */
+    Item *after;     /* runs after this one */
+    bool copies;     /* made to be in another item's storage: always written */
+    int update_of;   /* part of the update of this group; 0: of none, else 1 + its index */
     VEC(Item *) part;
     VEC(Group *) reader; /* of a root: groups that load it, some of them since absorbed (empty) */
 };
 
 typedef VEC(Item *) ItemList;
+
+typedef struct Bound { /* an accumulator's place in the flat gradients */
+    int group;         /* 1 + index; 0: it has none */
+    int64_t at;
+    bool onto;
+    const Node *after; /* what it is added onto */
+} Bound;
+
+typedef struct FlatItems { /* of a group: its flat buffers as items */
+    Item *param, *grad, *state[4];
+    Item *whole; /* the gradients that copies are written to */
+} FlatItems;
 
 struct Group {
     int id, depth;
@@ -88,9 +106,14 @@ typedef struct Build {
     ItemList item;
     Item **of_node; /* by node id */
     GroupList group, order;
-    int last_heavy;  /* id of the last group with a kernel of its own */
-    Map *kernels;    /* of the plan: hash text -> Kernel */
-    ItemList result; /* what the host reads: kept to the program's end */
+    int last_heavy;         /* id of the last group with a kernel of its own */
+    Map *kernels;           /* of the plan: hash text -> Kernel */
+    ItemList result;        /* what the host reads: kept to the program's end */
+    Bound *bound;           /* by node id */
+    const Node **grad_node; /* by parameter: its gradient */
+    VEC(int) copied;        /* parameters whose gradient is copied to its place */
+    FlatItems *flat;        /* by group; NULL: nothing is trained in this program */
+    int sums[N_PHASES];     /* by loop: the buffer of all other accumulators; -1: none */
     Diag *d;
 } Build;
 
@@ -146,7 +169,6 @@ int buffer_of(Build *b, Item *root);
 int buffer_temp(Build *b, const char *path, DType t, int64_t bytes, bool batched);
 void buffers_persistent(Build *b);
 void lifetimes(Plan *p);
-void keep_to_end(Plan *p, int buffer, ProgramKind kind);
 void offsets_assign(Plan *p);
 
 /* regions.c: the loss head in chunks; `logits` is its buffer, or -1. */

@@ -49,14 +49,14 @@ static int argument(Fuser *u, Item *root, bool written)
 {
     Kernel *k = u->k;
     int a = 0;
-    int buffer = buffer_of(u->b, root);
-    while (a < k->n_arg && u->arg[a].buffer != buffer)
+    Operand at = operand(u->b, root, 0); /* parameters of one unit share a buffer */
+    while (a < k->n_arg && (u->arg[a].buffer != at.buffer || u->arg[a].offset != at.offset))
         a++;
     if (a == k->n_arg) {
         if (a == countof(k->arg_dtype))
             BUG("a kernel of more than %d buffers (%s)", a, root->node->path);
         u->arg_root[a] = root;
-        u->arg[a] = operand(u->b, root, 0);
+        u->arg[a] = at;
         k->arg_dtype[a] = root->type.dtype;
         k->n_arg++;
     }

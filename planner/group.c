@@ -234,7 +234,8 @@ static bool picks_from(const Group *g, const Group *h)
 
 static bool can_absorb(const Group *g, const Group *h)
 {
-    if (g == h || !h->set || g->phase != h->phase || g->batched != h->batched)
+    if (g == h || !h->set || g->phase != h->phase || g->batched != h->batched ||
+        g->item.v[0]->update_of != h->item.v[0]->update_of)
         return false;
     if (h->depth > g->depth || (h->depth < g->depth && h->fed))
         return false; /* something may wait for one and be waited for by the other */
@@ -303,8 +304,8 @@ static bool may_turn(const Build *b, const Group *g, const Item *i)
 
 static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim, uint32_t *inner)
 {
-    if (!g->set || g->phase != i->phase || g->item.n >= MOST_ITEMS ||
-        count_reads(g, i) > MOST_READS)
+    if (!g->set || g->phase != i->phase || g->item.v[0]->update_of != i->update_of ||
+        g->item.n >= MOST_ITEMS || count_reads(g, i) > MOST_READS)
         return false;
     int64_t chunk = chunk_of(b, i);
     if (g->batched != over(i)->batched || (chunk && g->chunk && chunk != g->chunk))

@@ -1,6 +1,6 @@
 /* heavy.c - items with a kernel of their own: products of matrices, attention, scatters, sums over
  * many columns. */
-#include "planner/build.h"
+#include "planner/flat.h"
 
 /* Products of fewer rows have other last bits than the same rows of larger ones (runtime/gemm.c).
  */
@@ -312,15 +312,45 @@ static void by_columns(Build *b, Item *i)
     finish(&h, i, "sum_samples");
 }
 
+/* The squares of each group's gradients, a sum per grain of this rank's shard; then all grains. */
 static void sum_squares(Build *b, Item *i)
 {
-    Heavy h = {.b = b,
-               .k = {.kind = K_SUM_SQUARES, .units = type_count(&i->in[0]->type), .least = 1}};
-    h.k.flops = 2 * h.k.units;
-    h.k.bytes = 4 * h.k.units;
-    add_item(&h, i->in[0], false);
+    Plan *p = b->plan;
+    int64_t per_rank = 0, at = 0, *grains = arena_array(b->a, int64_t, p->group.n + 1);
+    for (int k = 0; k < p->group.n; k++)
+        if (p->group.v[k].optimizer >= 0)
+            per_rank += p->group.v[k].shard / NORM_GRAIN;
+    int partial = buffer_temp(b, "grad_norm.grains", DT_F32, p->shared_by * per_rank * 4, false);
+    int64_t by_rank = p->ranks > 1 ? per_rank * 4 : 0, groups = 0;
+    for (int k = 0; k < p->group.n; k++) {
+        FlatGroup *g = &p->group.v[k];
+        if (g->optimizer < 0)
+            continue;
+        grains[groups++] = g->used / NORM_GRAIN;
+        Heavy h = {.b = b, .k = {.kind = K_SUM_SQUARES, .units = g->shard, .least = 1}};
+        h.k.flops = 2 * h.k.units;
+        h.k.bytes = 4 * h.k.units;
+        View flat = {.ndim = 1, .dim = {g->shard}, .stride = {1}};
+        View sums = {.ndim = 1, .dim = {g->shard / NORM_GRAIN}, .stride = {1}};
+        add_arg(&h, flat_shard_of_grads(p, g), DT_F32, flat, false);
+        add_arg(&h, (Operand){partial, at * 4, by_rank}, DT_F32, sums, true);
+        finish(&h, i, "sum_squares");
+        Step *s = &p->step.v[p->step.n - 1];
+        s->instance = g->unit;
+        s->path = g->path;
+        s->group = k;
+        at += g->shard / NORM_GRAIN;
+    }
+    Heavy h = {.b = b, .k = {.kind = K_NORM, .units = 1, .least = 1}};
+    h.k.flops = p->shared_by * per_rank;
+    h.k.bytes = 4 * h.k.flops;
+    h.k.tpl.rows = groups;
+    h.k.tpl.cols = p->shared_by;
+    h.k.group_grains = grains;
+    View all = {.ndim = 1, .dim = {p->shared_by * per_rank}, .stride = {1}};
+    add_arg(&h, (Operand){partial, 0, 0}, DT_F32, all, false);
     add_item(&h, i, true);
-    finish(&h, i, "sum_squares");
+    finish(&h, i, "norm");
 }
 
 static void along_axis(Build *b, Item *i)

@@ -1,8 +1,9 @@
 /* items.c - nodes become items: phases in order, reductions in a form kernels know, concatenations
  * in pieces. */
-#include "planner/build.h"
+#include "planner/flat.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static ItemClass class_of(Op op)
 {
@@ -208,12 +209,61 @@ static Item *make_item(Build *b, const Node *n)
         i->in[k] = item_of(b, n->in[k]);
     if (i->cls == IC_PART)
         vec_push(b->a, &i->in[0]->part, i);
+    if (i->op == OP_PARAM && b->plan->param_group[i->attr.leaf.leaf] >= 0) {
+        i->buffer = b->plan->group.v[b->plan->param_group[i->attr.leaf.leaf]].params;
+        i->base = b->plan->param_at[i->attr.leaf.leaf];
+    }
     return i;
+}
+
+/* Where a sum over the batch is kept: its place in the flat gradients, or beside all the other sums
+ * of its loop. */
+static void place_sum(Build *b, const Node *n, Item *i)
+{
+    if (!is_accumulator(n) || i->join || i->type.dtype != DT_F32)
+        return;
+    const Bound *x = &b->bound[n->id];
+    if (x->group) {
+        i->buffer = b->plan->group.v[x->group - 1].grads;
+        i->base = x->at;
+        i->onto = x->onto;
+        i->after = x->after ? item_of(b, x->after) : NULL;
+        return;
+    }
+    i->buffer = buffer_sums(b, n->phase, type_count(&i->type), &i->base);
+}
+
+/* A gradient that is more than a sum over the batch: written to its place once it is complete. */
+static Item *copy_gradient(Build *b, int param)
+{
+    const FlatGroup *g = &b->plan->group.v[b->plan->param_group[param]];
+    Item *x = item_of(b, b->grad_node[param]);
+    Item *c = unary_item(b, b->grad_node[param], OP_DETACH, &b->grad_node[param]->type, x);
+    c->cls = IC_FUSE;
+    c->phase = PHASE_POST;
+    c->copies = true;
+    c->place = place_contiguous(b->flat[g->id].whole, &c->type);
+    c->place.offset = b->plan->param_at[param];
+    return c;
+}
+
+/* Of all flat gradients; after what is copied there. */
+static void make_norm(Build *b, const Node *n)
+{
+    ItemList in = {0};
+    for (int k = 0; k < b->copied.n; k++)
+        vec_push(b->a, &in, copy_gradient(b, b->copied.v[k]));
+    for (int k = 0; k < b->plan->group.n; k++)
+        if (b->flat[k].grad)
+            vec_push(b->a, &in, b->flat[k].grad);
+    Item *i = item_new(b, n, n->op, &n->type, in.n);
+    memcpy(i->in, in.v, (size_t)in.n * sizeof *in.v);
+    b->of_node[n->id] = i;
 }
 
 static int by_phase(const void *x, const void *y)
 {
-    const Node *a = *(Node *const *)x, *b = *(Node *const *)y;
+    const Node *a = *(const Node *const *)x, *b = *(const Node *const *)y;
     if (a->phase != b->phase)
         return a->phase < b->phase ? -1 : 1;
     return a->id < b->id ? -1 : a->id > b->id;
@@ -221,9 +271,26 @@ static int by_phase(const void *x, const void *y)
 
 void items_make(Build *b)
 {
-    NodeList all = graph_reach(b->a, b->prog->graph, b->prog->root.v, b->prog->root.n);
+    flat_bind(b);
+    flat_leaves(b);
+    const Graph *g = b->prog->graph;
+    bool *need = flat_needed(b);
+    VEC(const Node *) all = {0};
+    for (int k = 0; k < g->node.n; k++)
+        if (need[k])
+            vec_push(b->a, &all, g->node.v[k]);
     qsort(all.v, (size_t)all.n, sizeof *all.v, by_phase);
-    b->of_node = arena_array(b->a, Item *, b->prog->graph->node.n);
-    for (int i = 0; i < all.n; i++)
-        b->of_node[all.v[i]->id] = make_item(b, all.v[i]);
+    b->of_node = arena_array(b->a, Item *, g->node.n);
+    for (int k = 0; k < all.n; k++) {
+        const Node *n = all.v[k];
+        if (b->flat && n == flat_norm(b->prog)) {
+            make_norm(b, n);
+            continue;
+        }
+        b->of_node[n->id] = make_item(b, n);
+        place_sum(b, n, b->of_node[n->id]);
+    }
+    for (int k = 0; k < b->prog->root.n && b->flat; k++)
+        if (b->prog->root.v[k]->op == OP_ASSIGN)
+            flat_update(b, b->prog->root.v[k]);
 }

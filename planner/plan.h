@@ -63,6 +63,9 @@ typedef struct Buffer {
     int group;        /* index into Plan.group whose flat buffer this is; -1: none */
     bool sharded;     /* it holds this rank's shard only */
     bool host;        /* in the host's arena (offload): offset counts there */
+    bool last_round;  /* written in the last round only */
+    bool each_round;  /* sums of one round: nothing in it goes on to the next */
+    int sums;         /* 1 + the loop whose sums but gradients it holds; 0: none */
 } Buffer;
 
 typedef struct Operand {
@@ -94,6 +97,7 @@ typedef struct Step {
     bool backward, recompute;
     int region; /* 0: none; steps of one region run chunk by chunk of samples (the loss head) */
     bool onto;  /* adds to its accumulator in the first round too: another step wrote it before */
+    bool anew;  /* overwrites its accumulator in every round: rounds are added up elsewhere */
     Stream stream;
     When when;
     int wait[N_STREAMS]; /* by stream: the last step there that must be over; -1: none */
@@ -199,6 +203,8 @@ typedef struct Plan {
     VEC(Kernel *) kernel;
     VEC(LossTerm) term;
     VEC(FlatGroup) group;
+    int *param_group;  /* by Model.param: its group, or -1 (a model's buffer) */
+    int64_t *param_at; /* by Model.param: elements from the start of the group's flat buffer */
     ProgramPlan program[N_PROGRAMS];
     int64_t shared_by; /* ranks that share one copy of the sharded state: `ranks`, or hybrid's k */
     bool reduced;   /* accumulate = reduced: each round's gradients over ranks, then over rounds */

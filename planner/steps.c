@@ -6,7 +6,8 @@
 
 Operand operand(Build *b, Item *root, int64_t element)
 {
-    return (Operand){buffer_of(b, root), element * dtype_size(root->type.dtype), 0};
+    int64_t size = dtype_size(root->type.dtype);
+    return (Operand){buffer_of(b, root), (root->base + element) * size, root->by_rank};
 }
 
 /* The kernel's meaning as bytes: no names, no ids, no pointers. */
@@ -53,6 +54,17 @@ static void feed_views(StrBuf *s, const Template *t)
     feed(s, &t->attr, sizeof t->attr);
 }
 
+static void feed_collective(StrBuf *s, const Kernel *k)
+{
+    const Collective *c = &k->coll;
+    int64_t words[] = {c->n_segment, c->chunk, c->accumulates, c->tree, k->n_gap};
+    feed(s, words, sizeof words);
+    feed(s, c->segment, (size_t)c->n_segment * sizeof *c->segment);
+    feed(s, k->gap, (size_t)k->n_gap * sizeof *k->gap);
+    if (k->kind == K_NORM)
+        feed(s, k->group_grains, (size_t)k->tpl.rows * sizeof *k->group_grains);
+}
+
 static void feed_gemm(StrBuf *s, const Gemm *g)
 {
     int64_t words[] = {
@@ -85,6 +97,7 @@ const Kernel *kernel_intern(Build *b, const Kernel *k, const char *stem)
     feed_fused(&s, &k->fused);
     feed_gemm(&s, &k->gemm);
     feed_views(&s, &k->tpl);
+    feed_collective(&s, k);
     uint64_t h = hash_bytes(1, s.text, s.n);
     const char *key = arena_printf(b->a, "%016llx%016llx", (unsigned long long)h,
                                    (unsigned long long)hash_bytes(2, s.text, s.n));
@@ -116,7 +129,8 @@ void step_add(Build *b, const Item *from, Phase phase, const Kernel *k, const Op
               .backward = from->backward,
               .recompute = from->recompute,
               .wait = {-1, -1, -1},
-              .group = -1};
+              .onto = from->onto,
+              .group = from->update_of - 1};
     s.arg = arena_array(b->a, Operand, k->n_arg);
     memcpy(s.arg, arg, (size_t)k->n_arg * sizeof *arg);
     ProgramPlan *p = &b->plan->program[b->kind];

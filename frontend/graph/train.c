@@ -101,20 +101,11 @@ static Node *add_norm(Model *m, const Trained *t)
 {
     Program *p = &m->train;
     Graph *g = p->graph;
-    Node **square = arena_array(g->arena, Node *, t->n + 1);
-    for (int i = 0; i < t->n; i++) {
-        const Param *q = &m->param.v[t->param[i]];
-        stamp_graph(g, q->at, q->path, q->instance);
-        square[i] = g1(g, OP_SUM_SQUARES, t->grad[i]);
-    }
     if (!t->n)
         return NULL;
-    /* side by side, then one row: every block's part of this is alike, whatever the number of
-     * blocks */
     stamp_graph(g, NO_SPAN, "grad_norm", 0);
-    Node *all = g_concat(g, square, t->n, 0);
-    Node *sum = g_squeeze(g, g_reduce(g, OP_SUM, all, 1), 1);
-    p->grad_norm = g1(g, OP_SQRT, sum);
+    p->grad_norm =
+        g1(g, OP_SQRT, graph_add(g, OP_SUM_SQUARES, t->grad, t->n, NULL, NULL));
     vec_push(g->arena, &p->root, p->grad_norm);
     if (m->clip <= 0)
         return NULL;

@@ -441,8 +441,9 @@ static void average(const Interp *it, const Node *n)
 
 static void sum_squares(const Interp *it, const Node *n)
 {
-    for (int64_t i = 0; i < type_count(&n->in[0]->type); i++)
-        it->value[n->id][0] += pow(it->value[n->in[0]->id][i], 2);
+    for (int k = 0; k < n->n_in; k++)
+        for (int64_t i = 0; i < type_count(&n->in[k]->type); i++)
+            it->value[n->id][0] += pow(it->value[n->in[k]->id][i], 2);
 }
 
 static void copy(const Interp *it, const Node *n, const double *from)

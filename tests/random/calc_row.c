@@ -251,9 +251,13 @@ static void average(Calc *c, const Node *n)
 static void sum_squares(Calc *c, const Node *n)
 {
     Num *y = c->value[n->id];
-    int64_t count = type_count(&n->in[0]->type);
-    for (int64_t i = 0; i < count; i++)
-        num_mul_add(y, &c->value[n->in[0]->id][i], &c->value[n->in[0]->id][i]);
+    int64_t count = 0;
+    for (int k = 0; k < n->n_in; k++) {
+        int64_t size = type_count(&n->in[k]->type);
+        count += size;
+        for (int64_t i = 0; i < size; i++)
+            num_mul_add(y, &c->value[n->in[k]->id][i], &c->value[n->in[k]->id][i]);
+    }
     y->e += y->v * half_ulp * ((double)(count / 256) + 11);
 }
 

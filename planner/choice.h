@@ -1,0 +1,37 @@
+/* choice.h - everything the planner chooses, and the plan for it. Private to planner/. */
+#ifndef BM_CHOICE_H
+#define BM_CHOICE_H
+
+#include "planner/build.h"
+
+typedef struct Choice {
+    int64_t micro_batch;     /* samples of a rank at once */
+    Level level;             /* of groups the file says nothing of */
+    RecomputeRule recompute; /* of units the file says nothing of */
+    int lead;                /* units a gather is issued ahead, where the file says nothing */
+    int64_t bucket_bytes;    /* likewise */
+} Choice;
+
+typedef struct Ask { /* what a plan is made for: the file's and the flags' requests, together */
+    Arena *a;
+    const Model *m;
+    const Machine *machine;
+    int64_t ranks, shared_by, batch; /* batch: of all ranks */
+    int64_t memory;                  /* bytes of one rank; 0: no limit */
+    bool no_fuse;
+    Diag *d;
+} Ask;
+
+/* plan_one.c */
+Plan *plan_one(const Ask *q, const Choice *c);
+
+/* search.c: the best plan; NULL: reported. */
+Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit);
+
+/* program.c */
+void program_add(Plan *p, Map *kernels, const Ask *q, ProgramKind kind, int64_t nb, int64_t rounds);
+
+/* overlap.c: how long what a collective touches must live, from when it is predicted to be over. */
+void overlap_lifetimes(Plan *p);
+
+#endif

@@ -1,0 +1,101 @@
+/* plan_one.c - the plan for one choice of everything there is to choose. */
+#include "planner/choice.h"
+#include "planner/comm.h"
+
+static void count_totals(Plan *p)
+{
+    for (int k = 0; k < p->step.n; k++) {
+        const Step *s = &p->step.v[k];
+        if (s->program != PROGRAM_TRAIN)
+            continue;
+        int64_t times = s->kernel->batched ? p->micro_batch : 1;
+        if (s->phase == PHASE_WEIGHT || s->phase == PHASE_ROUND)
+            times *= p->rounds;
+        p->flops += s->kernel->flops * times;
+        p->step_bytes += s->kernel->bytes * times;
+    }
+}
+
+/* A buffer of the forward pass that the backward reads is saved; the rest is gone sooner. */
+static void set_roles(Plan *p)
+{
+    bool *forward = arena_array(p->arena, bool, p->buffer.n);
+    for (int k = 0; k < p->step.n; k++) {
+        const Step *s = &p->step.v[k];
+        for (int j = 0; j < s->kernel->n_arg; j++) {
+            Buffer *x = &p->buffer.v[s->arg[j].buffer];
+            if (s->kernel->arg_written[j] && !s->backward)
+                forward[x->id] = true;
+            else if (s->backward && forward[x->id] && x->role == ROLE_TEMP)
+                x->role = ROLE_SAVED;
+        }
+    }
+}
+
+static Level level_of(const Plan *p, const FlatGroup *g, const Choice *c)
+{
+    int asked = p->model->param.v[g->param[0]].zero;
+    Level l = asked == ZERO_ONCE ? LEVEL_ONCE : asked >= 0 ? (Level)asked : c->level;
+    if (p->ranks == 1)
+        return LEVEL_0;
+    if (g->optimizer < 0 && !level_shards_params(l))
+        return LEVEL_0; /* no gradients, no state: there is nothing to share but parameters */
+    return l;
+}
+
+static void set_levels(Plan *p, const Choice *c)
+{
+    for (int k = 0; k < p->group.n; k++) {
+        FlatGroup *g = &p->group.v[k];
+        const Param *x = &p->model->param.v[g->param[0]];
+        g->level = level_of(p, g, c);
+        g->why = x->zero >= 0                              ? "the file says so"
+                 : p->ranks == 1                           ? "one rank"
+                 : g->level == LEVEL_0 && g->optimizer < 0 ? "it is not trained"
+                                                           : "the planner's choice";
+    }
+}
+
+static Plan *plan_new(const Ask *q, const Choice *c)
+{
+    const Model *m = q->m;
+    Plan *p = arena_make(q->a, Plan);
+    p->arena = q->a;
+    p->model = m;
+    p->instance = m->train.graph->instance.v;
+    p->n_instance = m->train.graph->instance.n;
+    p->ranks = q->ranks;
+    p->shared_by = q->shared_by;
+    p->machine = q->machine;
+    p->micro_batch = c->micro_batch;
+    p->rounds = q->batch / q->ranks / c->micro_batch;
+    p->batch = q->batch;
+    p->fused = !q->no_fuse;
+    p->memory = q->memory;
+    p->overlap = !m->plan.no_overlap;
+    p->lead = !p->overlap ? 0 : m->plan.lead >= 0 ? m->plan.lead : c->lead;
+    p->bucket_bytes = c->bucket_bytes;
+    p->reduced = m->reduced;
+    p->invariant = m->invariant;
+    return p;
+}
+
+Plan *plan_one(const Ask *q, const Choice *c)
+{
+    Plan *p = plan_new(q, c);
+    flat_groups(p);
+    set_levels(p, c);
+    Map *kernels = map_new(q->a);
+    program_add(p, kernels, q, PROGRAM_TRAIN, p->micro_batch, p->rounds);
+    program_add(p, kernels, q, PROGRAM_EVAL, p->micro_batch, 0);
+    program_add(p, kernels, q, PROGRAM_SAMPLE, 1, 1);
+    comm_insert(p, kernels, q->d);
+    lifetimes(p);
+    overlap_lifetimes(p);
+    set_roles(p);
+    offsets_assign(p);
+    waits_find(p);
+    count_totals(p);
+    p->hash = plan_hash(p);
+    return p;
+}
