@@ -57,6 +57,7 @@ static const Number number[] = {
     {FIELD(cache_bytes_per_s), SLOWEST, FASTEST, true},
     {FIELD(elem_ops_per_s), SLOWEST, FASTEST, false},
     {FIELD(launch_ps), 1000, LONGEST, true},
+    {FIELD(workers), 1, 1 << 20, false},
     {FIELD(slow_compute_ppm), 1, 100000000, true},
 };
 

@@ -42,6 +42,7 @@ typedef struct Machine {
     int64_t cache_bytes_per_s;
     int64_t elem_ops_per_s; /* simple elementwise operations; costly ones count as several */
     int64_t launch_ps;      /* of one kernel */
+    int64_t workers;        /* units of a kernel at work at once: threads, multiprocessors */
     LinkCost link[N_LINKS];
     LinkCost copy;            /* between the device's memory and the host's */
     int64_t slow_compute_ppm; /* compute is slower by this while a collective runs */

@@ -103,6 +103,7 @@ static void every_value_has_its_place(void **state)
     m.cache_bytes_per_s = 1100011;
     m.elem_ops_per_s = 1100012;
     m.launch_ps = 1100013;
+    m.workers = 7;
     m.link[LINK_NODE] = (LinkCost){1100014, 1100015};
     m.link[LINK_NET] = (LinkCost){1100016, 1100017};
     m.copy = (LinkCost){1100018, 1100019};
