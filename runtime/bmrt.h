@@ -144,6 +144,41 @@ typedef struct bmrt_ops { /* what one stream runs in one phase of a program, in 
 } bmrt_ops;
 enum { BMRT_PHASES = 6 }; /* pre weight mid round post update */
 
+/* ---- what can be looked at, and what nobody may look at
+ * ---------------------------------------------------------- */
+
+typedef struct bmrt_watch { /* a gradient, or a named value of the forward pass (--inspect);
+                               parameters are known from bmrt_model.param */
+    const char *path;       /* a gradient's is its parameter's */
+    enum { BMRT_WATCH_GRAD, BMRT_WATCH_VALUE } kind;
+    bmrt_dtype dtype;
+    int64_t count;     /* elements; batched: of one sample */
+    int64_t offset;    /* bytes into the arena, of the buffer it lies in */
+    int64_t by_rank;   /* bytes more for each rank before this one in its sharding group */
+    int64_t at, shard; /* as bmrt_tensor's. A gradient is as it lies after POST, reduced: on every
+                          rank whole (0), or each rank's elements are right in its own shard only */
+    bool host;         /* in the host's arena */
+    bool batched;      /* VALUE: one for each sample of the micro-batch, one behind the other */
+    bool chunk;        /* batched: it holds the samples of one run of its region only */
+    int after;         /* VALUE: the step of PHASE_ROUND that makes it, see bmrt_watched */
+} bmrt_watch;
+
+typedef struct bmrt_free { /* memory that nobody uses from here until something else is put there;
+                              BMRT_POISON=1 fills it with bytes that are no number */
+    int step; /* the last step that uses it, of the stream and phase whose list this is in; for a
+                 step in a region, the region's last one on that stream */
+    int when; /* the rounds after which it is free: 0 every one, 1 the first, 2 the last */
+    int need[BMRT_STREAMS]; /* by stream: the last step of this phase there that uses it; -1: none.
+                               It is filled only if those are over by then: nobody waits for it */
+    int64_t offset, bytes;
+    bool host;
+} bmrt_free;
+
+typedef struct bmrt_frees { /* of one stream in one phase, by step */
+    const bmrt_free *free;
+    int n;
+} bmrt_frees;
+
 typedef struct bmrt bmrt;                        /* a running trainer */
 typedef void bmrt_phase_fn(bmrt *r, int64_t nb); /* nb: samples in this micro-batch */
 
@@ -158,6 +193,7 @@ typedef struct bmrt_program {
     int64_t norm; /* byte offset of the gradient norm; -1: none */
     int n_loss;   /* terms of the loss; 0: `loss` is one value and its coef does not count */
     const bmrt_ops *comm, *copy; /* [BMRT_PHASES] or NULL: nothing on that stream */
+    const bmrt_frees *frees;     /* [BMRT_PHASES][BMRT_STREAMS] or NULL: not told */
 } bmrt_program;
 
 typedef struct bmrt_model {
@@ -189,6 +225,8 @@ typedef struct bmrt_model {
     int64_t ranks, shared_by; /* ranks; ranks that share one copy of sharded state (all, or the
                                  size of a hybrid group) */
     int64_t host_arena_bytes; /* 0: none */
+    const bmrt_watch *watch;
+    int n_watch;
 } bmrt_model;
 
 enum { BMRT_VERSION = 2 };
@@ -216,6 +254,7 @@ struct bmrt { /* the part emitted code reads; the rest is private (bmrt_private.
     int rank, ranks;
     int64_t shard; /* this rank's place in its sharding group */
     char *host;    /* the host's arena, or NULL */
+    bool watches;  /* values are looked at in this step */
 };
 
 #define BMRT_AT(r, offset)   ((void *)((r)->arena + (int64_t)(offset)*BMRT_SCALE))
@@ -226,6 +265,10 @@ struct bmrt { /* the part emitted code reads; the rest is private (bmrt_private.
 void bmrt_step_begin(bmrt *r, int id);
 /* Until step `id` of another stream is over. */
 void bmrt_wait(bmrt *r, bmrt_stream_id stream, int id);
+/* Only when r->watches: step `id` of the training program's rounds has made samples lo .. lo + nb -
+ * 1 of the micro-batch (not all of them in a region), and the values with `after` = id are whole.
+ * Called in the order of the samples, before anything is put over them. */
+void bmrt_watched(bmrt *r, int id, int64_t lo, int64_t nb);
 
 /* A kernel does units lo..hi-1 of its iteration space (rows, tiles, columns: its own comment says).
  * Any split of 0..n-1 over any number of threads gives the same bits. arg[] are pointers into the
@@ -263,8 +306,8 @@ void bmrt_norm(bmrt *r, const void *partial, const int64_t *grains, int groups, 
 /* x[at .. at + count - 1] = 0 for each of n gaps {at, count}. */
 void bmrt_zero(bmrt *r, void *x, const int64_t (*gap)[2], int n);
 /* The sums of round r->round go into the binary tree of rounds (reduce = invariant): like a binary
- * counter, equal subtrees are added, the earlier one on the left. tree is [levels][n]; after
- * 2^k rounds level k has the sum of all. */
+ * counter, equal subtrees are added, the earlier one on the left. leaf is only read. tree is
+ * [levels][n] and needs no first value; after 2^k rounds level k has the sum of all. */
 void bmrt_tree(bmrt *r, void *leaf, void *tree, int64_t n);
 
 /* A kernel met an index outside 0..limit-1 (it went on with 0). The first of a run is kept (any

@@ -12,6 +12,7 @@
 #include "runtime/pool.h"
 #include "runtime/progress.h"
 #include "runtime/safetensors.h"
+#include "runtime/watch.h"
 
 typedef struct bmrt_run {
     bmrt pub; /* first: phase functions get a pointer to it */
@@ -28,6 +29,7 @@ typedef struct bmrt_run {
     int64_t n_index;
     bmrt_metrics metrics;
     bmrt_progress progress;
+    bmrt_watcher *watcher; /* --inspect; NULL: not asked for */
     bool saves;
     bmrt_saver saver;
     int samples_fd, predictions_fd; /* --log-samples, --predictions; -1: not asked for */

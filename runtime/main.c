@@ -118,16 +118,20 @@ static BmStatus make_buffers(bmrt_run *run, bmrt_error *e)
     return s != BMRT_OK ? s : open_list(run, &run->predictions_fd, run->opt.predictions, e);
 }
 
-/* metrics.jsonl in the trainer's folder, so that it does not depend on where it is started from. */
-static const char *default_metrics(char *buf, size_t cap)
+/* `name` in the folder of the metrics: the trainer's own, so that it does not depend on where it is
+ * started from, or the one --metrics names. */
+static const char *beside_metrics(const bmrt_options *o, const char *name, char *buf, size_t cap)
 {
-    static const char name[] = "metrics.jsonl";
-    ssize_t n = readlink("/proc/self/exe", buf, cap - sizeof name);
-    if (n <= 0)
+    size_t room = strlen(name) + 1;
+    ssize_t n =
+        o->metrics ? (ssize_t)strlen(o->metrics) : readlink("/proc/self/exe", buf, cap - room);
+    if (n <= 0 || (size_t)n > cap - room)
         return name;
+    if (o->metrics)
+        memcpy(buf, o->metrics, (size_t)n);
     buf[n] = 0;
     char *slash = strrchr(buf, '/');
-    memcpy(slash ? slash + 1 : buf, name, sizeof name);
+    memcpy(slash ? slash + 1 : buf, name, room);
     return buf;
 }
 
@@ -145,7 +149,7 @@ static BmStatus open_metrics(bmrt_run *run, bmrt_error *e)
     const bmrt_model *m = run->m;
     const char *path = run->opt.metrics;
     if (!path && run->stop > 0)
-        path = default_metrics(buf, sizeof buf);
+        path = beside_metrics(&run->opt, "metrics.jsonl", buf, sizeof buf);
     size_t room = 8192;
     for (int i = 0; i < m->train.n_report + m->eval.n_report; i++)
         room += 64 + 6 * strlen(i < m->train.n_report ? m->train.report[i].name
@@ -197,6 +201,12 @@ static BmStatus set_weights(bmrt_run *run, bmrt_error *e)
     return s;
 }
 
+static BmStatus open_watch(bmrt_run *run, bmrt_error *e)
+{
+    char buf[4096];
+    return bmrt_watch_create(run, beside_metrics(&run->opt, "inspect.jsonl", buf, sizeof buf), e);
+}
+
 /* Everything that can fail before the first step, cheapest first. */
 static BmStatus prepare(bmrt_run *run, texts *t, bmrt_error *e)
 {
@@ -210,6 +220,8 @@ static BmStatus prepare(bmrt_run *run, texts *t, bmrt_error *e)
         run->saves = true;
         s = bmrt_saver_create(&run->saver, run->m, run->opt.save, e);
     }
+    if (s == BMRT_OK)
+        s = open_watch(run, e);
     if (s == BMRT_OK)
         s = open_data(run, t, e);
     if (s == BMRT_OK)
@@ -296,6 +308,7 @@ static int run_trainer(bmrt_run *run, bmrt_error *e)
 
 static void release(bmrt_run *run, texts *t)
 {
+    bmrt_watch_destroy(run);
     bmrt_metrics_close(&run->metrics);
     if (run->samples_fd >= 0)
         close(run->samples_fd);

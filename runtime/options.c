@@ -37,12 +37,13 @@ static const option table[] = {
     {"metrics", "FILE", STRING, AT(metrics), 0, 0, "default: metrics.jsonl beside the trainer"},
     {"log-samples", "FILE", STRING, AT(log_samples), 0, 0, "sample indices of each step"},
     {"predictions", "FILE", STRING, AT(predictions), 0, 0, "reported values per sample"},
+    {"inspect", "PATTERN", STRING, AT(inspect), 0, 0, "mean, std, max, min into inspect.jsonl"},
+    {"inspect-every", "N", INTEGER, AT(inspect_every), 1, BIG, "steps between those (100)"},
     {"help", NULL, FLAG, AT(help), 0, 0, "this text"},
     {"version", NULL, FLAG, AT(version), 0, 0, "model, plan and library"},
     {"resume", "DIR", LATER, 0, 0, 0, NULL},
     {"save-every", "N", LATER, 0, 0, 0, NULL},
     {"profile", "FILE", LATER, 0, 0, 0, NULL},
-    {"inspect", "PATTERN", LATER, 0, 0, 0, NULL},
 };
 
 static const option *find_option(const char *name, size_t len)

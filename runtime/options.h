@@ -11,11 +11,12 @@ typedef struct bmrt_options {
     int64_t seed;       /* -1: the model's */
     int64_t threads;    /* 0: one per core */
     int64_t log_every;
-    int64_t eval_every; /* -1: the model's */
-    int64_t sample;     /* tokens to generate; 0: none */
-    int64_t top_k;      /* 0: all */
-    double temperature; /* 0: always the most likely token */
-    const char *prompt, *data, *valid, *init, *save, *metrics, *log_samples, *predictions;
+    int64_t eval_every;    /* -1: the model's */
+    int64_t sample;        /* tokens to generate; 0: none */
+    int64_t inspect_every; /* 0: not said */
+    int64_t top_k;         /* 0: all */
+    double temperature;    /* 0: always the most likely token */
+    const char *prompt, *data, *valid, *init, *save, *metrics, *log_samples, *predictions, *inspect;
     bool help, version;
 } bmrt_options;
 

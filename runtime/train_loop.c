@@ -110,7 +110,10 @@ static BmStatus train_step(bmrt_run *run, bmrt_error *e)
     if (status != BMRT_OK)
         return status;
     bmrt_pass pass = {p, m->batch, fill_train, NULL, NULL};
+    bmrt_watch_begin(run);
     status = bmrt_pass_run(run, &pass, e);
+    if (status == BMRT_OK)
+        status = bmrt_watch_end(run, e);
     if (status != BMRT_OK)
         return status;
     bmrt_step s = {run->pub.step + 1, bmrt_loss(run, p), 0, lr, 0, p->norm >= 0};

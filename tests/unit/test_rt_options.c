@@ -66,7 +66,8 @@ static void bad_options(void **state)
         {"--resume x", "--resume is not built yet", ""},
         {"--save-every=3", "--save-every is not built yet", ""},
         {"--profile", "--profile is not built yet", ""},
-        {"--inspect", "--inspect is not built yet", ""},
+        {"--inspect", "--inspect needs a value: --inspect PATTERN", ""},
+        {"--inspect-every 0", "--inspect-every is 0, at least 1", ""},
     };
     for (int i = 0; i < (int)(sizeof bad / sizeof *bad); i++) {
         bmrt_options o;
