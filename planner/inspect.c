@@ -25,6 +25,7 @@ static void (*const page_of[N_INSPECT_PAGES])(Page *) = {
     [INSPECT_SUMMARY] = page_summary, [INSPECT_PARAMS] = page_params,
     [INSPECT_MEMORY] = page_memory,   [INSPECT_TIMELINE] = page_timeline,
     [INSPECT_JSON] = page_json,       [INSPECT_DOT] = page_dot,
+    [INSPECT_COMM] = page_comm,
 };
 
 bool inspect_built(InspectPage page)
@@ -39,7 +40,7 @@ static bool is_text(InspectPage page)
            page != INSPECT_HTML;
 }
 
-void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o)
+bool inspect_text_with(StrBuf *s, const PlanFile *f, const PlanFile *with, const InspectOptions *o)
 {
     if (!inspect_built(o->page))
         BUG("page %d", (int)o->page);
@@ -48,18 +49,32 @@ void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o)
               .s = strbuf_new(s->arena),
               .color = o->color && is_text(o->page),
               .unicode = o->unicode,
-              .width = o->width > 0 ? o->width : 100};
+              .width = o->width > 0 ? o->width : 100,
+              .rank = o->rank,
+              .what = o->what,
+              .with = with ? with : f};
     page_of[o->page](&p);
     strbuf_addn(s, p.s.text, p.s.n);
+    return !p.failed;
+}
+
+bool inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o)
+{
+    return inspect_text_with(s, f, NULL, o);
 }
 
 int inspect(Arena *a, const InspectOptions *o, Diag *d)
 {
-    const PlanFile *f = plan_read(a, o->path, d);
+    const PlanFile *f = plan_read(a, o->path, d), *with = NULL;
     if (!f)
         return EXIT_MODEL;
+    if (o->page == INSPECT_DIFF && o->other && !(with = plan_read(a, o->other, d)))
+        return EXIT_MODEL;
     StrBuf s = strbuf_new(a);
-    inspect_text(&s, f, o);
+    if (!inspect_text_with(&s, f, with, o)) {
+        diag_error(d, NO_SPAN, "%s: %s", o->path, s.text);
+        return EXIT_MODEL;
+    }
     if (fwrite(s.text, 1, s.n, o->out) != s.n || fflush(o->out) != 0) {
         diag_error(d, NO_SPAN, "cannot write the page: %s", strerror(errno));
         return EXIT_MACHINE;

@@ -31,6 +31,7 @@ typedef struct InspectOptions {
     InspectPage page;
     const char *what;  /* INSPECT_WHY: whose reason */
     const char *other; /* INSPECT_DIFF: the second plan, a file or a folder */
+    int64_t rank;      /* INSPECT_PARAMS: whose part of what is sharded */
     bool color;        /* escape sequences */
     bool unicode;      /* block characters in bars; ASCII otherwise */
     int width;         /* columns of bars and charts go by it; 0: 100 */
@@ -44,8 +45,11 @@ bool inspect_built(InspectPage page);
  * where the locale is UTF-8. Path and page are the caller's to fill in. */
 InspectOptions inspect_looks(void);
 
-/* The page as text; of the options `path` and `out` are not asked. */
-void inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o);
+/* The page as text; of the options `path`, `other` and `out` are not asked. `with` is the second
+ * plan of INSPECT_DIFF (NULL: the first one again). False: there is no such page, and the text says
+ * why: the plan has no such rank, nothing called `what`, no times. */
+bool inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o);
+bool inspect_text_with(StrBuf *s, const PlanFile *f, const PlanFile *with, const InspectOptions *o);
 
 /* The exit code; what is wrong with the file is reported. */
 int inspect(Arena *a, const InspectOptions *o, Diag *d);

@@ -17,6 +17,16 @@ void page_heading(Page *p, const char *fmt, ...)
     strbuf_add(&p->s, p->color ? "\033[0m\n" : "\n");
 }
 
+void page_fail(Page *p, const char *fmt, ...)
+{
+    va_list ap;
+    p->failed = true;
+    p->s = strbuf_new(p->a);
+    va_start(ap, fmt);
+    strbuf_vprintf(&p->s, fmt, ap);
+    va_end(ap);
+}
+
 const char *page_bytes(Page *p, int64_t bytes)
 {
     StrBuf s = strbuf_new(p->a);
@@ -233,7 +243,7 @@ void alikes_add(Alikes *all, const char *path, const char *key, int index, int64
 
 int64_t step_runs(const PlanFile *f, const FileStep *s)
 {
-    bool loop = s->phase == PHASE_WEIGHT || s->phase == PHASE_ROUND;
+    bool loop = s->when == WHEN_ALWAYS && (s->phase == PHASE_WEIGHT || s->phase == PHASE_ROUND);
     int64_t rounds = f->program[f->program_of[s->program]].rounds;
     return loop && rounds > 0 ? rounds : 1; /* 0: as many as the data has; counted once */
 }
@@ -257,7 +267,7 @@ int64_t *live_bytes(Page *p)
     uint64_t *change = arena_array(p->a, uint64_t, f->n_step + 1);
     for (int i = 0; i < f->n_buffer; i++) {
         const FileBuffer *b = &f->buffer[i];
-        if (b->persistent)
+        if (b->persistent || b->host)
             continue;
         change[b->first] += (uint64_t)bytes_rounded(b);
         change[b->last + 1] -= (uint64_t)bytes_rounded(b);

@@ -12,7 +12,14 @@ typedef struct Page {
     StrBuf s;
     bool color, unicode;
     int width;
+    int64_t rank;         /* whose part is shown */
+    const char *what;     /* what is asked about; NULL: nothing in particular */
+    const PlanFile *with; /* to compare with */
+    bool failed;          /* there is no such page: `s` is what to say */
 } Page;
+
+/* Instead of the page: why there is none. */
+BM_PRINTF(2, 3) void page_fail(Page *p, const char *fmt, ...);
 
 /* ---- words ---- */
 
@@ -89,5 +96,11 @@ void page_params(Page *p);
 void page_memory(Page *p);
 void page_timeline(Page *p);
 void page_dot(Page *p);
+void page_comm(Page *p);
+void page_recompute(Page *p);
+void page_why(Page *p);
+void page_trace(Page *p);
+void page_html(Page *p);
+void page_diff(Page *p);
 
 #endif
