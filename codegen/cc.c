@@ -274,7 +274,8 @@ static const char *object(const Cc *c, const char *name, const char *key)
     return made;
 }
 
-static bool link_trainer(const Cc *c, const char *library, const char *const *objects)
+static bool link_trainer(const Cc *c, const char *library, const char *mpi,
+                         const char *const *objects)
 {
     const char *trainer = arena_printf(c->a, "%s/trainer", c->dir);
     const char *part = arena_printf(c->a, "%s.new", trainer);
@@ -282,8 +283,12 @@ static bool link_trainer(const Cc *c, const char *library, const char *const *ob
     Words w = command(c);
     add_word(c->a, &w, objects[0]);
     add_word(c->a, &w, objects[1]);
+    if (mpi)
+        add_word(c->a, &w, mpi);
     add_word(c->a, &w, library);
     add_words(c->a, &w, BM_RT_LIBS);
+    if (mpi)
+        add_words(c->a, &w, BM_MPI_LIBS);
     add_word(c->a, &w, "-o");
     add_word(c->a, &w, part);
     if (run(c->a, w, &said) != 0) {
@@ -294,7 +299,8 @@ static bool link_trainer(const Cc *c, const char *library, const char *const *ob
         }
         fprintf(stderr, "%s", said);
         diag_error(c->d, NO_SPAN, "cannot link %s (messages above)", trainer);
-        diag_help(c->d, "apt-get install libdnnl-dev libjansson-dev libc6-dev");
+        diag_help(c->d, "apt-get install libdnnl-dev libjansson-dev libc6-dev%s",
+                  mpi ? " libopenmpi-dev" : "");
         return false;
     }
     if (rename(part, trainer) != 0) {
@@ -305,7 +311,8 @@ static bool link_trainer(const Cc *c, const char *library, const char *const *ob
     return true;
 }
 
-bool build_trainer(Arena *a, const char *dir, const char *library, const char *include, Diag *d)
+bool build_trainer(Arena *a, const char *dir, const char *library, const char *mpi,
+                   const char *include, Diag *d)
 {
     Cc c = {.a = a, .d = d, .dir = dir, .include = include};
     if (!find_compiler(&c))
@@ -318,7 +325,7 @@ bool build_trainer(Arena *a, const char *dir, const char *library, const char *i
     const char *objects[2] = {object(&c, "trainer", key), NULL};
     if (objects[0])
         objects[1] = object(&c, "kernels", key);
-    bool ok = objects[1] && link_trainer(&c, library, objects);
+    bool ok = objects[1] && link_trainer(&c, library, mpi, objects);
     for (int i = 0; i < 2; i++)
         if (objects[i])
             remove(objects[i]);

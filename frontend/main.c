@@ -6,8 +6,8 @@
 #include "codegen/emit.h"
 #include "frontend/driver/doctor.h"
 #include "frontend/driver/file.h"
+#include "frontend/driver/launch.h"
 #include "frontend/driver/options.h"
-#include "frontend/driver/spawn.h"
 #include "frontend/driver/stamp.h"
 #include "frontend/driver/tree.h"
 #include "frontend/lower.h"
@@ -278,8 +278,11 @@ static int write_folder(Job *j)
 static void say_made(const Job *j)
 {
     StrBuf s = strbuf_new(j->arena);
+    if (j->plan->ranks > 1)
+        strbuf_printf(&s, "%lld ranks, each ", (long long)j->plan->ranks);
+    strbuf_add(&s, "arena ");
     strbuf_bytes(&s, j->plan->arena_bytes);
-    printf("%s/trainer: arena %s, micro-batch %lld in %lld round%s\n", j->dir, s.text,
+    printf("%s/trainer: %s, micro-batch %lld in %lld round%s\n", j->dir, s.text,
            (long long)j->plan->micro_batch, (long long)j->plan->rounds,
            j->plan->rounds == 1 ? "" : "s");
 }
@@ -296,13 +299,20 @@ static int compile(Job *j)
                                    "libbmrt.a and bmrt.h are neither in %s nor in %s: build or "
                                    "install them with bmc",
                                    home.looked_in[0], home.looked_in[1]));
+    bool many = j->plan->ranks > 1;
+    if (many && !home.mpi)
+        return cannot(
+            "more than one rank needs MPI, and bmc was built without it (libbmrt_mpi.a is "
+            "not beside libbmrt.a)\n"
+            "help: apt-get install libopenmpi-dev openmpi-bin, and build bmc again");
     code = write_folder(j);
     if (code)
         return code;
-    if (!build_trainer(j->arena, j->dir, home.library, home.include, j->diag))
+    if (!build_trainer(j->arena, j->dir, home.library, many ? home.mpi : NULL, home.include,
+                       j->diag))
         return EXIT_MACHINE;
-    const char *why =
-        stamp_write(j->arena, j->dir, stamp_key(j->arena, j->o, &home), j->sources, prelude_text());
+    const char *why = stamp_write(j->arena, j->dir, stamp_key(j->arena, j->o, &home),
+                                  j->plan->ranks, j->sources, prelude_text());
     if (why)
         return cannot(why);
     if (j->o->command == CMD_COMPILE)
@@ -310,16 +320,28 @@ static int compile(Job *j)
     return EXIT_OK;
 }
 
+static int no_mpirun(void)
+{
+    return cannot("more than one rank needs mpirun, which is not in PATH\n"
+                  "help: apt-get install openmpi-bin libopenmpi-dev");
+}
+
 static int run(Job *j)
 {
     Home home = home_find(j->arena);
-    if (!stamp_fresh(j->arena, j->dir, stamp_key(j->arena, j->o, &home))) {
+    int64_t ranks = j->o->ranks;
+    if (ranks > 1 && !find_mpirun(j->arena)) /* before the work of compiling */
+        return no_mpirun();
+    if (!stamp_fresh(j->arena, j->dir, stamp_key(j->arena, j->o, &home), &ranks)) {
         int code = compile(j);
         if (code)
             return code;
+        ranks = j->plan->ranks;
     }
+    if (ranks > 1 && !find_mpirun(j->arena))
+        return no_mpirun();
     const char *program = arena_printf(j->arena, "%s/trainer", j->dir);
-    return cannot(become(j->arena, program, j->o->rest, j->o->n_rest));
+    return cannot(launch(j->arena, program, ranks, j->o->rest, j->o->n_rest));
 }
 
 static int inspect_command(Job *j)

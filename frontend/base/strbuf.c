@@ -22,7 +22,8 @@ void strbuf_addn(StrBuf *s, const char *text, size_t n)
         memcpy(t, s->text, s->n);
         s->text = t;
     }
-    memcpy(s->text + s->n, text, n);
+    if (n > 0) /* `text` may be NULL then */
+        memcpy(s->text + s->n, text, n);
     s->n += n;
     s->text[s->n] = 0;
 }

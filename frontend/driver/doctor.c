@@ -4,6 +4,7 @@
 #include "frontend/base/map.h"
 #include "frontend/base/strbuf.h"
 #include "frontend/driver/file.h"
+#include "frontend/driver/launch.h"
 #include "frontend/driver/spawn.h"
 
 #include <dlfcn.h>
@@ -91,7 +92,7 @@ static void machine(Doctor *d)
         strbuf_bytes(&memory, limit);
     }
     printf("machine\n");
-    row("cores", "", arena_printf(a, "%ld", sysconf(_SC_NPROCESSORS_ONLN)));
+    row("cores", "", arena_printf(a, "%" PRId64, cores_here()));
     row("instructions", "", instructions(a));
     row("memory", "", memory.text);
     row("huge pages", "", huge_pages(a));
@@ -158,6 +159,38 @@ static void cpu_target(Doctor *d)
     }
 }
 
+/* ---- more than one rank ---- */
+
+static void many_ranks(Doctor *d)
+{
+    Arena *a = d->arena;
+    Map *missing = map_new(a);
+    const char *mpirun = find_mpirun(a);
+    const char *version = mpirun ? spawn_line(a, arena_printf(a, "%s --version", mpirun)) : NULL;
+    bool links = *BM_MPI_LIBS && builds(d, "int main(void) { return 0; }\n", BM_MPI_LIBS);
+    printf("more than one rank\n");
+    row("mpirun", mpirun ? "ok" : "absent",
+        !mpirun   ? "not in PATH"
+        : version ? arena_printf(a, "%s, %s", mpirun, version)
+                  : mpirun);
+    if (!mpirun)
+        map_put(missing, "openmpi-bin", NULL);
+    row("MPI library", links ? "ok" : "absent",
+        links          ? BM_MPI_LIBS
+        : *BM_MPI_LIBS ? "the linker does not find it"
+                       : "bmc was built without it");
+    if (!links)
+        map_put(missing, "libopenmpi-dev", NULL);
+    row("runtime", d->home->mpi ? "ok" : "absent",
+        d->home->mpi ? d->home->mpi : "no libbmrt_mpi.a: build bmc again once MPI is there");
+    if (missing->n == 0)
+        return;
+    printf("  for more than one rank: apt-get install");
+    for (int i = 0; i < missing->n; i++)
+        printf(" %s", missing->key[i]);
+    printf("\n");
+}
+
 /* ---- what later targets will need ---- */
 
 static void optional(const char *name, const char *const library[], int n, const char *what)
@@ -175,13 +208,10 @@ static void optional(const char *name, const char *const library[], int n, const
 
 static void other_targets(void)
 {
-    static const char *const mpi[] = {"libmpi.so", "libmpi.so.40", "libmpi.so.12",
-                                      "libmpich.so.12"};
     static const char *const cuda[] = {"libcuda.so.1"};
     static const char *const nvrtc[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12",
                                         "libnvrtc.so.11.2"};
     printf("not needed by anything built yet\n");
-    optional("MPI", mpi, countof(mpi), "for more than one rank: apt-get install libopenmpi-dev");
     optional("CUDA driver", cuda, countof(cuda), "for --target cuda: the NVIDIA driver");
     optional("NVRTC", nvrtc, countof(nvrtc), "for --target cuda: the CUDA toolkit's libnvrtc");
 }
@@ -193,6 +223,7 @@ int doctor(Arena *a, const Home *h)
     printf("bmc %s\n", BM_VERSION);
     machine(&d);
     cpu_target(&d);
+    many_ranks(&d);
     other_targets();
     if (!h->library && d.missing->n == 0)
         printf("\nthe CPU target does not work: the runtime is missing\n");

@@ -39,6 +39,8 @@ Home home_find(Arena *a)
             continue;
         h.library = library;
         h.include = include;
+        const char *mpi = arena_printf(a, "%s/libbmrt_mpi.a", place[i].library);
+        h.mpi = file_exists(mpi) ? mpi : NULL;
         return h;
     }
     return h;

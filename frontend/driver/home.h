@@ -11,6 +11,7 @@
 typedef struct Home {
     const char *program;      /* this executable */
     const char *library;      /* libbmrt.a; NULL: not found */
+    const char *mpi;          /* libbmrt_mpi.a beside it; NULL: bmc was built without MPI */
     const char *include;      /* the folder with bmrt.h; NULL: not found */
     const char *looked_in[2]; /* for the message */
 } Home;

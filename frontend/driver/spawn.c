@@ -82,13 +82,9 @@ char *spawn_line(Arena *a, const char *words)
     return code ? NULL : arena_strndup(a, line, strcspn(line, "\n"));
 }
 
-const char *become(Arena *a, const char *program, char *const rest[], int n_rest)
+const char *become(Arena *a, char *const word[])
 {
-    char **word = arena_array(a, char *, n_rest + 2);
-    word[0] = arena_strdup(a, program);
-    for (int i = 0; i < n_rest; i++)
-        word[i + 1] = rest[i];
     fflush(NULL);
-    execv(program, word);
-    return arena_printf(a, "cannot start '%s': %s", program, strerror(errno));
+    execv(word[0], word);
+    return arena_printf(a, "cannot start '%s': %s", word[0], strerror(errno));
 }

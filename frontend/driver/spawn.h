@@ -10,7 +10,7 @@ int spawn_quiet(Arena *a, const char *words, const char *input);
 /* The first line it prints, or NULL when it is not there or fails. */
 char *spawn_line(Arena *a, const char *words);
 
-/* Becomes the program; returns only when that is impossible: the reason. */
-const char *become(Arena *a, const char *program, char *const rest[], int n_rest);
+/* Becomes the program word[0]; returns only when that is impossible: the reason. */
+const char *become(Arena *a, char *const word[]);
 
 #endif

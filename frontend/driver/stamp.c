@@ -50,6 +50,7 @@ uint64_t stamp_key(Arena *a, const Options *o, const Home *h)
     uint64_t key = mix(0, BM_VERSION);
     key = mix_file(a, key, h->program);
     key = mix_file(a, key, h->library);
+    key = mix_file(a, key, h->mpi);
     key = mix_file(a, key, h->include ? arena_printf(a, "%s/bmrt.h", h->include) : NULL);
     key = mix_processor(a, key);
     static const char *const variable[] = {"CC", "CFLAGS"};
@@ -64,7 +65,7 @@ uint64_t stamp_key(Arena *a, const Options *o, const Home *h)
     return key;
 }
 
-bool stamp_fresh(Arena *a, const char *dir, uint64_t key)
+bool stamp_fresh(Arena *a, const char *dir, uint64_t key, int64_t *ranks)
 {
     const char *text;
     size_t n;
@@ -72,10 +73,13 @@ bool stamp_fresh(Arena *a, const char *dir, uint64_t key)
         !file_exists(arena_printf(a, "%s/plan.json", dir)) ||
         file_read(a, stamp_path(a, dir), &text, &n))
         return false;
-    char *line = arena_printf(a, "bmc %016" PRIx64 "\n", key);
+    char *line = arena_printf(a, "bmc %016" PRIx64 " ranks ", key), *end;
     if (strncmp(text, line, strlen(line)) != 0)
         return false;
-    for (const char *p = text + strlen(line); *p; p += strcspn(p, "\n") + 1) {
+    *ranks = strtoll(text + strlen(line), &end, 10);
+    if (*ranks < 1 || *end != '\n')
+        return false;
+    for (const char *p = end + 1; *p; p += strcspn(p, "\n") + 1) {
         const char *source;
         size_t n_source, n_path = strcspn(p, "\n");
         if (n_path < 18 || p[n_path] != '\n' ||
@@ -94,11 +98,11 @@ const char *stamp_clear(Arena *a, const char *dir)
     return file_remove(a, stamp_path(a, dir));
 }
 
-const char *stamp_write(Arena *a, const char *dir, uint64_t key, const Sources *s,
+const char *stamp_write(Arena *a, const char *dir, uint64_t key, int64_t ranks, const Sources *s,
                         const char *built_in)
 {
     StrBuf text = strbuf_new(a);
-    strbuf_printf(&text, "bmc %016" PRIx64 "\n", key);
+    strbuf_printf(&text, "bmc %016" PRIx64 " ranks %" PRId64 "\n", key, ranks);
     for (int i = 0; i < s->list.n; i++) {
         const Source *f = s->list.v[i];
         if (f->text == built_in || f->name[0] == '-') /* -D name=value is a source too */

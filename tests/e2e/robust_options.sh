@@ -14,7 +14,7 @@ done
 refuses 2 "--threads" $t --threads 0
 refuses 2 "stray" $t stray
 refuses 2 "takes no value" $t --help=yes
-for later in resume save-every profile inspect; do
+for later in resume save-every profile; do
     refuses 2 "--$later is not built yet" $t --$later 3
 done
 for later in "--target cuda" "--plan p.json" "--emit=cuda"; do

@@ -1,5 +1,6 @@
-/* The command line, sizes, whole-file writes and the stamp of a run folder. */
+/* The command line, sizes, whole-file writes, the stamp of a run folder, starting ranks. */
 #include "frontend/driver/file.h"
+#include "frontend/driver/launch.h"
 #include "frontend/driver/options.h"
 #include "frontend/driver/stamp.h"
 
@@ -219,6 +220,7 @@ static void stamp(void **state)
     Arena *a = arena_new();
     Home h = {.program = "prog"};
     Options o = {.file = "m.bm"};
+    int64_t ranks = 0;
     assert_null(file_write(a, "prog", "1", 1));
     assert_null(file_write(a, "m.bm", "let a = 1\n", 10));
     assert_null(folder_make(a, "r"));
@@ -232,40 +234,78 @@ static void stamp(void **state)
     source_add(s, "prelude.bm", built_in, (int)strlen(built_in));
     source_add(s, "-D x=1", "1", 1);
     uint64_t key = stamp_key(a, &o, &h);
-    assert_false(stamp_fresh(a, "r", key));
-    assert_null(stamp_write(a, "r", key, s, built_in));
-    assert_true(stamp_fresh(a, "r", key));
-    assert_true(stamp_fresh(a, "r", stamp_key(a, &o, &h)));
+    assert_false(stamp_fresh(a, "r", key, &ranks));
+    assert_null(stamp_write(a, "r", key, 3, s, built_in));
+    assert_true(stamp_fresh(a, "r", key, &ranks));
+    assert_int_equal(ranks, 3);
+    assert_true(stamp_fresh(a, "r", stamp_key(a, &o, &h), &ranks));
 
     /* Everything a trainer depends on changes the answer. */
     Options other = o;
     other.no_fuse = true;
-    assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h)));
+    assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h), &ranks));
     other = o;
     Defined d = {"x", "1"};
     vec_push(a, &other.define, d);
-    assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h)));
+    assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h), &ranks));
     other = o;
     other.memory = 1 << 20;
-    assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h)));
+    assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h), &ranks));
     assert_null(file_write(a, "prog", "2", 1));
-    assert_false(stamp_fresh(a, "r", stamp_key(a, &o, &h)));
-    assert_true(stamp_fresh(a, "r", key));
+    assert_false(stamp_fresh(a, "r", stamp_key(a, &o, &h), &ranks));
+    assert_true(stamp_fresh(a, "r", key, &ranks));
     assert_null(file_write(a, "m.bm", "let a = 2\n", 10));
-    assert_false(stamp_fresh(a, "r", key));
+    assert_false(stamp_fresh(a, "r", key, &ranks));
     assert_null(file_write(a, "m.bm", "let a = 1\n", 10));
-    assert_true(stamp_fresh(a, "r", key));
+    assert_true(stamp_fresh(a, "r", key, &ranks));
     assert_int_equal(unlink("r/trainer"), 0);
-    assert_false(stamp_fresh(a, "r", key));
+    assert_false(stamp_fresh(a, "r", key, &ranks));
     assert_null(stamp_clear(a, "r"));
     assert_null(stamp_clear(a, "r"));
     assert_false(file_exists("r/stamp"));
+}
+
+static void check_words(char **word, const char *const *want, int n)
+{
+    for (int i = 0; i < n; i++) {
+        assert_non_null(word[i]);
+        assert_string_equal(word[i], want[i]);
+    }
+    assert_null(word[n]);
+}
+#define WORDS(word, ...)                                                                           \
+    check_words((word), (const char *const[]){__VA_ARGS__},                                        \
+                countof(((const char *const[]){__VA_ARGS__})))
+
+static void launching(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    char steps[] = "--steps", three[] = "3", threads[] = "--threads=5";
+    char *rest[] = {steps, three, threads};
+    char **alone = launch_words(a, NULL, false, "r/trainer", 1, rest, 3);
+    WORDS(alone, "r/trainer", "--steps", "3", "--threads=5");
+    char **hydra = launch_words(a, "/b/mpirun", false, "r/trainer", 2, rest, 3);
+    WORDS(hydra, "/b/mpirun", "-n", "2", "r/trainer", "--steps", "3", "--threads=5");
+    /* more ranks than any machine has cores: one thread each */
+    char **many = launch_words(a, "/b/mpirun", true, "r/trainer", 1 << 20, rest, 2);
+    if (geteuid() == 0)
+        WORDS(many, "/b/mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none",
+              "-n", "1048576", "r/trainer", "--threads", "1", "--steps", "3");
+    else
+        WORDS(many, "/b/mpirun", "--oversubscribe", "--bind-to", "none", "-n", "1048576",
+              "r/trainer", "--threads", "1", "--steps", "3");
+    char **two = launch_words(a, "/b/mpirun", false, "r/trainer", 2, NULL, 0);
+    WORDS(two, "/b/mpirun", "-n", "2", "r/trainer", "--threads",
+          arena_printf(a, "%d", cores_here() < 4 ? 1 : (int)(cores_here() / 2)));
+    arena_free(a);
 }
 
 int main(void)
 {
     const struct CMUnitTest test[] = {cmocka_unit_test(sizes), cmocka_unit_test(options),
                                       cmocka_unit_test(views), cmocka_unit_test(refused),
-                                      cmocka_unit_test(files), cmocka_unit_test(stamp)};
+                                      cmocka_unit_test(files), cmocka_unit_test(launching),
+                                      cmocka_unit_test(stamp)};
     return cmocka_run_group_tests(test, NULL, NULL);
 }
