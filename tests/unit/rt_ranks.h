@@ -48,7 +48,8 @@ static inline BmStatus world_agree(void *context, BmStatus mine, bmrt_error *e)
     for (int q = 0; q < w->ranks && s == BMRT_OK; q++)
         if ((s = w->status[q]) != BMRT_OK)
             *e = w->error[q];
-    w->agreed += k->rank == 0;
+    if (k->rank == 0)
+        w->agreed++;
     pthread_barrier_wait(&w->all);
     return s;
 }

@@ -149,7 +149,7 @@ static void run_layout(int ranks, int k, void (*body)(rank_of_world *), const vo
 
 static void same_file(const char *a, const char *b)
 {
-    size_t n, k;
+    size_t n = 0, k = 0;
     char *x = get_file(a, &n), *y = get_file(b, &k);
     assert_non_null(x);
     assert_non_null(y);
@@ -166,7 +166,7 @@ static void every_layout_makes_the_same_file(void **state)
 {
     (void)state;
     run_layout(1, 0, init_and_save, "one.safetensors");
-    size_t n;
+    size_t n = 0;
     char *f = get_file("one.safetensors", &n);
     assert_int_equal((int64_t)n % 4096,
                      ((1000 + 2050 + 3 + 2500 + 77) * (int)sizeof(real) + 9 * 4) % 4096);

@@ -50,7 +50,7 @@ static void one_voice(void **state)
     (void)state;
     static world w;
     static rank_of_world rank[MOST_RANKS];
-    size_t n, m;
+    size_t n = 0, m = 0;
     for (int ranks = 1; ranks <= 3; ranks += 2) {
         int fd = open(ranks == 1 ? "alone" : "choir", O_WRONLY | O_CREAT | O_TRUNC, 0666);
         assert_true(fd >= 0);
@@ -152,7 +152,7 @@ static void predictions_in_order(void **state)
 {
     (void)state;
     enum { SAMPLES = 14 };
-    size_t n, m;
+    size_t n = 0, m = 0;
     char *one = predictions(1, SAMPLES, &n), *at = one, start[64];
     for (int s = 0; s < SAMPLES; s++) {
         snprintf(start, sizeof start,
