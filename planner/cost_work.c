@@ -4,6 +4,7 @@
 enum {
     VECTOR = 16,       /* columns of a row are done in vectors */
     SCALAR = 8,        /* an operation that is done for one element at a time, against a vector's */
+    BRANCH = 128,      /* one element after the other, each with a branch nobody can foretell */
     GATHERED = 8,      /* a load or store of elements that do not lie side by side */
     SWEEP = 2,         /* another pass over a row: load and keep */
     PHILOX = 130,      /* ten rounds in integers */
@@ -111,7 +112,7 @@ static int64_t ops_of(const Domain *d, const Ins *n)
         return times(points, PHILOX);
     case I_REDUCE: /* columns into lanes, then the lanes of each row */
         return plus(times(d->points, n->op == OP_ARGMAX ? 4 : 2),
-                    times(d->units, times(LANES, n->op == OP_ARGMAX ? SCALAR : 1)));
+                    times(d->units, times(LANES, n->op == OP_ARGMAX ? BRANCH : 1)));
     case I_COLSUM:
         return times(points, 3);
     }
@@ -261,7 +262,7 @@ Work cost_work(const Kernel *k, int64_t nb)
     case K_BATCH:
         return columns_work(k, nb, 2, 4);
     case K_SCATTER:
-        return columns_work(k, scattered(k, nb), 4, 12);
+        return columns_work(k, scattered(k, nb), 4, 4);
     case K_CUMSUM:
         w.ops = times(w.ops, SCALAR);
         return w;
