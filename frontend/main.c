@@ -341,7 +341,9 @@ static int run(Job *j)
     if (ranks > 1 && !find_mpirun(j->arena))
         return no_mpirun();
     const char *program = arena_printf(j->arena, "%s/trainer", j->dir);
-    return cannot(launch(j->arena, program, ranks, j->o->rest, j->o->n_rest));
+    const char *why;
+    int code = launch(j->arena, program, ranks, j->o->rest, j->o->n_rest, &why);
+    return code < 0 ? cannot(why) : code;
 }
 
 static int inspect_command(Job *j)

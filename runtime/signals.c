@@ -25,7 +25,7 @@ static void on_signal(int number)
             unlink(path);
         _exit(128 + number);
     }
-    caught = number;
+    caught = number == SIGUSR1 ? SIGINT : number;
 }
 
 void bmrt_signals_catch(void)
@@ -39,6 +39,7 @@ void bmrt_signals_catch(void)
     a.sa_flags = SA_RESTART | SA_ONSTACK;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGUSR1, &a, NULL);
     /* A file beyond the size limit is then an error of write, reported like a full disk. */
     a.sa_handler = SIG_IGN;
     sigaction(SIGXFSZ, &a, NULL);
@@ -50,6 +51,7 @@ void bmrt_signals_elsewhere(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

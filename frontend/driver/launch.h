@@ -16,7 +16,13 @@ const char *find_mpirun(Arena *a);
 char **launch_words(Arena *a, const char *mpirun, bool open_mpi, const char *trainer, int64_t ranks,
                     char *const rest[], int n_rest);
 
-/* Becomes the trainer (one rank) or mpirun; returns only when that is impossible: the reason. */
-const char *launch(Arena *a, const char *trainer, int64_t ranks, char *const rest[], int n_rest);
+/* Becomes the trainer (one rank), or waits for mpirun: the trainer's exit code. -1: it could not be
+ * started, *why says why.
+ *
+ * mpirun answers SIGINT by killing its ranks within a second, whatever they are writing. So the
+ * first SIGINT or SIGTERM to us (Ctrl-C) goes to the ranks as SIGUSR1, which Open MPI passes on and
+ * the trainer takes for "stop after this step"; the second ends mpirun. */
+int launch(Arena *a, const char *trainer, int64_t ranks, char *const rest[], int n_rest,
+           const char **why);
 
 #endif

@@ -1,4 +1,5 @@
-# `bmc run -n N`: what it needs, and how it says what is missing.
+# `bmc run` with several ranks: what it needs, what it starts, signals and exit codes. The trainer is
+# a script that takes the place of a compiled one.
 . "$SOURCE/tests/cli/lib_tiny.sh"
 
 mkdir empty
@@ -10,4 +11,57 @@ expect 0 "$BMC" doctor
 says out "more than one rank"
 expect 4 env PATH="$PWD/empty" "$BMC" doctor
 says out "  mpirun         absent "
+
+expect 0 "$BMC" compile tiny.bm
+cat >tiny.run/trainer <<'END'
+#!/bin/sh
+stop() { # mpirun ends the others when one exits with a code: so all do together, as in MPI_Finalize
+    echo "rank ${OMPI_COMM_WORLD_RANK-0} stops"
+    : >"stops.${OMPI_COMM_WORLD_RANK-0}"
+    until [ -e stops.0 ] && [ -e stops.1 ] && [ -e stops.2 ]; do sleep 0.1; done
+    sleep 0.3
+    exit 75
+}
+trap stop USR1 INT
+echo "rank ${OMPI_COMM_WORLD_RANK-0} of ${OMPI_COMM_WORLD_SIZE-1}: $*"
+while [ $# -gt 0 ]; do
+    [ "$1" = --exit ] && exit "$2"
+    [ "$1" = --wait ] && { : >"waits.${OMPI_COMM_WORLD_RANK-0}"; sleep 30 & wait; }
+    shift
+done
+exit 0
+END
+expect 0 "$BMC" run tiny.bm -- --steps 3
+must "one rank: the trainer alone" [ "$(cat out)" = "rank 0 of 1: --steps 3" ]
+
+if ! mpirun --version >/dev/null 2>&1; then
+    echo "no mpirun: the rest is skipped"
+    [ $bad = 0 ] && exit 77
+    exit 1
+fi
+sed -i '1s/ranks 1$/ranks 3/' tiny.run/stamp
+expect 0 "$BMC" run tiny.bm -- --threads 2
+for rank in 0 1 2; do
+    says out "rank $rank of 3: --threads 2"
+done
+expect 0 "$BMC" run tiny.bm -- --steps 1
+must "the ranks share the cores" [ "$(grep -c 'of 3: --threads [1-9][0-9]* --steps 1$' out)" = 3 ]
+expect 76 "$BMC" run tiny.bm -- --exit 76
+
+# Ctrl-C: each rank is told once and ends by itself; its exit code is ours.
+for signal in INT TERM; do
+    rm -f waits.* stops.*
+    "$BMC" run tiny.bm -- --wait >out 2>err &
+    run=$!
+    for _ in $(seq 100); do
+        [ -e waits.0 ] && [ -e waits.1 ] && [ -e waits.2 ] && break
+        sleep 0.1
+    done
+    kill -s $signal $run
+    wait $run
+    must "the trainer's exit code after $signal" [ $? = 75 ]
+    for rank in 0 1 2; do
+        must "rank $rank was told of $signal" [ "$(grep -c "rank $rank stops" out)" = 1 ]
+    done
+done
 exit $bad
