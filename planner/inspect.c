@@ -25,7 +25,7 @@ static void (*const page_of[N_INSPECT_PAGES])(Page *) = {
     [INSPECT_SUMMARY] = page_summary, [INSPECT_PARAMS] = page_params,
     [INSPECT_MEMORY] = page_memory,   [INSPECT_TIMELINE] = page_timeline,
     [INSPECT_JSON] = page_json,       [INSPECT_DOT] = page_dot,
-    [INSPECT_COMM] = page_comm,
+    [INSPECT_COMM] = page_comm,       [INSPECT_RECOMPUTE] = page_recompute,
 };
 
 bool inspect_built(InspectPage page)

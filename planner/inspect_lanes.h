@@ -40,5 +40,7 @@ const char *step_place(Page *p, const FileStep *s);
 /* What compute does while a slot of another stream runs: "h.3 backward", "h.0 forward to h.2
  * forward"; "nothing". */
 const char *slot_under(Page *p, const Lanes *l, const Turn *t, const Slot *c);
+/* The lanes of each turn as text. */
+void print_lanes(Page *p, const Lanes *l);
 
 #endif

@@ -126,31 +126,29 @@ static int by_bytes(const void *x, const void *y)
     return a->first < b->first ? -1 : a->first > b->first;
 }
 
-static void peak(Page *p)
+typedef struct Live { /* buffers that are alike in rows, and their bytes */
+    Alikes all;
+    int64_t bytes;
+} Live;
+
+static void live_add(Page *p, Live *l, const FileBuffer *b)
+{
+    const char *key = arena_printf(p->a, "%d %d %lld %d %d", b->role, b->dtype, (long long)b->bytes,
+                                   b->batched, b->sharded);
+    alikes_add(&l->all, b->path, key, b->id, bytes_rounded(b), 0, 0);
+    l->bytes = sum_capped(l->bytes, bytes_rounded(b));
+}
+
+static void live_print(Page *p, Live *l, bool steps)
 {
     const PlanFile *f = p->f;
-    int at = f->bounds.at_step;
-    Alikes all = alikes_new(p->a);
-    int64_t total = 0;
-    for (int i = 0; i < f->n_buffer; i++) {
-        const FileBuffer *b = &f->buffer[i];
-        if (b->persistent || b->first > at || b->last < at)
-            continue;
-        const char *key =
-            arena_printf(p->a, "%d %d %lld %d", b->role, b->dtype, (long long)b->bytes, b->batched);
-        alikes_add(&all, b->path, key, i, bytes_rounded(b), 0, 0);
-        total = sum_capped(total, bytes_rounded(b));
-    }
-    if (all.row.n)
-        qsort(all.row.v, (size_t)all.row.n, sizeof *all.row.v, by_bytes);
-    const FileStep *s = &f->step[at];
-    page_heading(p, "live at the peak, step %d (%s: %s): %s", at, page_path(s->path), s->what,
-                 page_bytes(p, total));
-    Grid g = grid_new(p, ">bytes|>times|role|steps|path");
+    if (l->all.row.n)
+        qsort(l->all.row.v, (size_t)l->all.row.n, sizeof *l->all.row.v, by_bytes);
+    Grid g = grid_new(p, steps ? ">bytes|>times|role|steps|path" : ">bytes|>times|role||path");
     g.bar_columns = 20;
     int64_t rest = 0;
-    for (int i = 0; i < all.row.n; i++) {
-        const Alike *r = &all.row.v[i];
+    for (int i = 0; i < l->all.row.n; i++) {
+        const Alike *r = &l->all.row.v[i];
         const FileBuffer *b = &f->buffer[r->first];
         if (i >= SHOWN) {
             rest = sum_capped(rest, r->sum[0]);
@@ -159,22 +157,66 @@ static void peak(Page *p)
         grid_cell(&g, page_bytes(p, r->sum[0]));
         grid_cell(&g, r->n > 1 ? arena_printf(p->a, "x %d", r->n) : "");
         grid_cell(&g, role_words.word[b->role]);
-        grid_cell(&g, r->n > 1 ? "" : arena_printf(p->a, "%d-%d", b->first, b->last));
-        grid_cell(&g, r->path);
-        grid_share(&g, total > 0 ? (double)r->sum[0] / (double)total : 0);
+        grid_cell(&g, !steps     ? b->sharded ? "shard" : ""
+                      : r->n > 1 ? ""
+                                 : arena_printf(p->a, "%d-%d", b->first, b->last));
+        grid_cell(&g, page_path(r->path));
+        grid_share(&g, l->bytes > 0 ? (double)r->sum[0] / (double)l->bytes : 0);
     }
     grid_print(&g, 2);
     if (rest)
-        strbuf_printf(&p->s, "  and %d more rows with %s\n", all.row.n - SHOWN,
+        strbuf_printf(&p->s, "  and %d more rows with %s\n", l->all.row.n - SHOWN,
                       page_bytes(p, rest));
+}
+
+static void peak(Page *p)
+{
+    const PlanFile *f = p->f;
+    int at = f->bounds.at_step;
+    Live l = {.all = alikes_new(p->a)};
+    for (int i = 0; i < f->n_buffer; i++) {
+        const FileBuffer *b = &f->buffer[i];
+        if (!b->persistent && !b->host && b->first <= at && at <= b->last)
+            live_add(p, &l, b);
+    }
+    const FileStep *s = &f->step[at];
+    page_heading(p, "live at the peak, step %d (%s: %s): %s", at, page_path(s->path), s->what,
+                 page_bytes(p, l.bytes));
+    live_print(p, &l, true);
+}
+
+static void always(Page *p)
+{
+    Live l = {.all = alikes_new(p->a)};
+    for (int i = 0; i < p->f->n_buffer; i++)
+        if (p->f->buffer[i].persistent && !p->f->buffer[i].host)
+            live_add(p, &l, &p->f->buffer[i]);
+    page_heading(p, "always there: %s", page_bytes(p, l.bytes));
+    live_print(p, &l, false);
+}
+
+/* What lies in the host's memory: all of it counts, whenever it is used. */
+static void host(Page *p)
+{
+    Live l = {.all = alikes_new(p->a)};
+    for (int i = 0; i < p->f->n_buffer; i++)
+        if (p->f->buffer[i].host)
+            live_add(p, &l, &p->f->buffer[i]);
+    if (!l.all.row.n && !p->f->totals.host_bytes)
+        return;
+    page_heading(p, "host arena: %s", page_bytes(p, p->f->totals.host_bytes));
+    live_print(p, &l, true);
 }
 
 void page_memory(Page *p)
 {
     const FileTotals *t = &p->f->totals;
-    page_heading(p, "memory of %s: arena %s", p->f->model, page_bytes(p, t->arena_bytes));
+    page_heading(p, "memory of %s: arena %s%s", p->f->model, page_bytes(p, t->arena_bytes),
+                 p->f->ranks > 1 ? " on each rank" : "");
     strbuf_printf(&p->s, "  persistent %s (parameters, optimizer state); above it, by step:\n\n",
                   page_bytes(p, t->persistent_bytes));
     chart(p);
     peak(p);
+    always(p);
+    host(p);
 }

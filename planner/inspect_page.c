@@ -159,8 +159,11 @@ void grid_print(Grid *g, int indent)
             strbuf_add(&p->s, "  ");
             page_bar(p, g->share.v[row - 1], g->bar_columns);
         }
-        if (last)
-            strbuf_char(&p->s, '\n');
+        if (!last)
+            continue;
+        while (p->s.n && p->s.text[p->s.n - 1] == ' ') /* empty cells */
+            p->s.text[--p->s.n] = 0;
+        strbuf_char(&p->s, '\n');
     }
 }
 
@@ -179,8 +182,7 @@ static bool is_number(const char *s, size_t n)
     return n > 0;
 }
 
-/* The path with '*' for every number. */
-static const char *pattern_of(Arena *a, const char *path)
+const char *path_pattern(Arena *a, const char *path)
 {
     StrBuf s = strbuf_new(a);
     while (*path) {
@@ -223,7 +225,7 @@ const char *path_join(Arena *a, const char *x, const char *y)
 void alikes_add(Alikes *all, const char *path, const char *key, int index, int64_t s0, int64_t s1,
                 int64_t s2)
 {
-    const char *name = arena_printf(all->a, "%s\n%s", pattern_of(all->a, path), key);
+    const char *name = arena_printf(all->a, "%s\n%s", path_pattern(all->a, path), key);
     int at = (int)(intptr_t)map_get(all->of, name) - 1;
     if (at < 0) {
         Alike r = {.path = path, .first = index};

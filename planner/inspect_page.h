@@ -43,7 +43,7 @@ static inline int64_t product_capped(int64_t a, int64_t b)
 
 /* ---- a table ---- */
 
-enum { GRID_COLUMNS = 10 };
+enum { GRID_COLUMNS = 14 };
 
 typedef struct Grid {
     Page *p;
@@ -79,6 +79,8 @@ Alikes alikes_new(Arena *a);
  */
 void alikes_add(Alikes *all, const char *path, const char *key, int index, int64_t s0, int64_t s1,
                 int64_t s2);
+/* The path with '*' for every number. */
+const char *path_pattern(Arena *a, const char *path);
 /* The path with '*' wherever the two differ; they have equally many segments. */
 const char *path_join(Arena *a, const char *x, const char *y);
 
@@ -90,6 +92,19 @@ const char *step_way(const FileStep *s); /* "forward", "backward", "recompute" *
 /* Live bytes by step: everything persistent, and the rest. */
 int64_t *live_bytes(Page *p);
 int64_t bytes_rounded(const FileBuffer *b);
+int64_t param_elements(const FileParam *a);
+
+/* Which elements of a parameter a rank keeps the state of: lo..hi-1; all where nothing is sharded.
+ */
+typedef struct Range {
+    int64_t lo, hi;
+} Range;
+Range param_range(const PlanFile *f, const FileParam *a, int64_t rank);
+/* Bytes on that rank: of parameters between steps, of reduced gradients, of optimizer state. */
+typedef struct Kept {
+    int64_t params, grads, state;
+} Kept;
+Kept param_kept(const PlanFile *f, const FileParam *a, int64_t rank);
 
 void page_summary(Page *p);
 void page_params(Page *p);

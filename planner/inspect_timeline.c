@@ -1,7 +1,7 @@
 /* inspect_timeline.c - the steps in order, block by block; a run of blocks that do the same is
  * shown once. */
 #include "frontend/base/map.h"
-#include "planner/inspect_page.h"
+#include "planner/inspect_lanes.h"
 
 #include <string.h>
 
@@ -17,6 +17,7 @@ typedef struct Timeline {
     VEC(Run) run;
     int path_width, kernel_width;
     double most; /* weight of the heaviest step */
+    bool known;  /* times are predicted: weights are those */
 } Timeline;
 
 static int unit_of(const PlanFile *f, const FileStep *s)
@@ -24,9 +25,12 @@ static int unit_of(const PlanFile *f, const FileStep *s)
     return f->instance[s->instance].unit;
 }
 
-/* What bars go by: bytes moved, or flops where they are more than memory could feed. */
-static double weight(int64_t flops, int64_t bytes)
+/* What bars go by: time; without it bytes moved, or flops where they are more than memory could
+ * feed. */
+static double weight(const Timeline *t, int64_t flops, int64_t bytes, int64_t ps)
 {
+    if (t->known)
+        return (double)ps;
     double fed = (double)flops / FLOPS_PER_BYTE;
     return fed > (double)bytes ? fed : (double)bytes;
 }
@@ -76,7 +80,7 @@ static void find_runs(Timeline *t)
         int path = (int)strlen(relative(f, s)), kernel = (int)strlen(f->kernel[s->kernel].name);
         t->path_width = path > t->path_width ? path : t->path_width;
         t->kernel_width = kernel > t->kernel_width ? kernel : t->kernel_width;
-        double heavy = weight(s->flops, s->bytes);
+        double heavy = weight(t, s->flops, s->bytes, s->ps);
         t->most = heavy > t->most ? heavy : t->most;
     }
     t->path_width = t->path_width < 32 ? t->path_width : 32;
@@ -109,13 +113,34 @@ static int best_period(const Timeline *t, int at, int *times)
     return best;
 }
 
+/* Where it runs, if not on compute in each round, and after what. */
+static void print_order(Page *p, const FileStep *s)
+{
+    const char *sep = "  ";
+    if (s->stream != STREAM_COMPUTE) {
+        strbuf_printf(&p->s, "%son %s", sep, stream_words.word[s->stream]);
+        sep = ", ";
+    }
+    if (s->when != WHEN_ALWAYS) {
+        strbuf_printf(&p->s, "%s%s round", sep, when_words.word[s->when]);
+        sep = ", ";
+    }
+    for (int k = 0; k < s->waits.n; k++) {
+        strbuf_printf(&p->s, "%s%d", k ? " " : arena_printf(p->a, "%safter ", sep), s->waits.v[k]);
+        sep = ", ";
+    }
+}
+
 static void print_step(Timeline *t, const FileStep *s)
 {
     Page *p = t->p;
     strbuf_printf(&p->s, "  %6d  %-14s  %-*s  %-*s  %8s  %10s  ", s->id, kind_words.word[s->kind],
                   t->path_width, relative(p->f, s), t->kernel_width, p->f->kernel[s->kernel].name,
                   page_count(p, s->flops), page_bytes(p, s->bytes));
-    page_bar(p, t->most > 0 ? weight(s->flops, s->bytes) / t->most : 0, 24);
+    if (t->known)
+        strbuf_printf(&p->s, "%8s  ", s->ps ? page_ps(p, s->ps) : "");
+    page_bar(p, t->most > 0 ? weight(t, s->flops, s->bytes, s->ps) / t->most : 0, 24);
+    print_order(p, s);
     while (p->s.n && p->s.text[p->s.n - 1] == ' ')
         p->s.text[--p->s.n] = 0;
     strbuf_char(&p->s, '\n');
@@ -128,12 +153,13 @@ static void print_run(Timeline *t, int at, int k, int period, int times)
     const PlanFile *f = p->f;
     const Run *r = &t->run.v[at + k], *last = &t->run.v[at + k + period * (times - 1)];
     const FileStep *s = &f->step[r->first];
-    int64_t flops = 0, bytes = 0;
+    int64_t flops = 0, bytes = 0, ps = 0;
     for (int n = 0; n < times; n++) {
         const Run *o = &t->run.v[at + k + period * n];
         for (int i = o->first; i < o->first + o->n; i++) {
             flops = sum_capped(flops, f->step[i].flops);
             bytes = sum_capped(bytes, f->step[i].bytes);
+            ps = sum_capped(ps, f->step[i].ps);
         }
     }
     const FileInstance *unit = &f->instance[unit_of(f, s)];
@@ -148,7 +174,10 @@ static void print_run(Timeline *t, int at, int k, int period, int times)
     if (times > 1)
         strbuf_printf(&p->s, ", %d times to %s, steps %d-%d", times, page_path(end->path), r->first,
                       last->first + last->n - 1);
-    strbuf_printf(&p->s, ": %s flops, %s\n", page_count(p, flops), page_bytes(p, bytes));
+    strbuf_printf(&p->s, ": %s flops, %s", page_count(p, flops), page_bytes(p, bytes));
+    if (t->known)
+        strbuf_printf(&p->s, ", %s", page_ps(p, ps));
+    strbuf_char(&p->s, '\n');
     for (int i = r->first; i < r->first + r->n; i++)
         print_step(t, &f->step[i]);
 }
@@ -161,10 +190,12 @@ static void print_once(Timeline *t, int first, int n)
     Alikes all = alikes_new(p->a);
     for (int i = first; i < first + n; i++) {
         const FileStep *s = &f->step[i];
-        const char *key = arena_printf(p->a, "%d %d %d", s->kernel, s->backward, s->recompute);
-        alikes_add(&all, s->path, key, i, s->flops, s->bytes, 0);
+        const char *key =
+            arena_printf(p->a, "%d %d %d %d", s->kernel, s->backward, s->recompute, s->stream);
+        alikes_add(&all, s->path, key, i, s->flops, s->bytes, s->ps);
     }
-    Grid g = grid_new(p, ">step|kind|path|>times|kernel|>flops|>moved");
+    Grid g = grid_new(p, t->known ? ">step|kind|path|>times|kernel|>flops|>moved|>time"
+                                  : ">step|kind|path|>times|kernel|>flops|>moved");
     for (int i = 0; i < all.row.n; i++) {
         const Alike *r = &all.row.v[i];
         const FileStep *s = &f->step[r->first];
@@ -175,7 +206,10 @@ static void print_once(Timeline *t, int first, int n)
         grid_cell(&g, f->kernel[s->kernel].name);
         grid_cell(&g, page_count(p, r->sum[0]));
         grid_cell(&g, page_bytes(p, r->sum[1]));
-        grid_share(&g, t->most > 0 ? weight(r->sum[0], r->sum[1]) / t->most : 0);
+        if (t->known)
+            grid_cell(&g, r->sum[2] ? page_ps(p, r->sum[2]) : "");
+        double heavy = weight(t, r->sum[0], r->sum[1], r->sum[2]);
+        grid_share(&g, t->most > 0 ? heavy / t->most : 0);
     }
     grid_print(&g, 4);
 }
@@ -204,14 +238,22 @@ static void print_phase(Timeline *t, const FileStep *s)
 
 void page_timeline(Page *p)
 {
-    Timeline t = {.p = p};
+    Timeline t = {.p = p, .known = lanes_known(p->f)};
     const PlanFile *f = p->f;
     find_runs(&t);
+    if (t.known) {
+        Lanes l = lanes_of(p, PROGRAM_TRAIN);
+        print_lanes(p, &l);
+    }
     page_heading(p, "steps of %s, in order", f->model);
-    strbuf_printf(&p->s,
-                  "  step, kind, path, kernel, flops, bytes moved; bars: the larger of bytes and "
-                  "flops / %d, against the heaviest step\n",
-                  FLOPS_PER_BYTE);
+    if (t.known)
+        strbuf_add(&p->s, "  step, kind, path, kernel, flops, bytes moved, time; bars: time, "
+                          "against the longest step\n");
+    else
+        strbuf_printf(&p->s,
+                      "  step, kind, path, kernel, flops, bytes moved; bars: the larger of bytes "
+                      "and flops / %d, against the heaviest step\n",
+                      FLOPS_PER_BYTE);
     int program = -1, phase = -1;
     for (int i = 0; i < t.run.n;) {
         const FileStep *s = &f->step[t.run.v[i].first];
