@@ -7,7 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
-const char *path_pattern(Arena *a, const char *path)
+const char *unit_pattern(Arena *a, const char *path)
 {
     StrBuf s = strbuf_new(a);
     for (const char *c = path; *c;) {
@@ -171,7 +171,7 @@ static const char *column_name(Arena *a, const Blocks *b, const Run *r, int step
     if (n && strncmp(path, unit, n) == 0 && path[n] == '.')
         path += n + 1;
     else
-        path = path_pattern(a, path);
+        path = unit_pattern(a, path);
     return path_word(a, path);
 }
 

@@ -51,7 +51,7 @@ bool phase_has_streams(const Plan *p, ProgramKind program, Phase phase);
 int64_t operand_moves(const Plan *p, const Step *s, int arg);
 
 /* "h.3" -> "h.*", "enc.2.mlp" -> "enc.*.mlp" */
-const char *path_pattern(Arena *a, const char *path);
+const char *unit_pattern(Arena *a, const char *path);
 /* A C identifier's tail from a path: "ln_1.weight" -> "ln_1_weight". */
 const char *path_word(Arena *a, const char *path);
 /* `word`, or word_2, word_3, ... when it was given before. */

@@ -57,7 +57,7 @@ static void print_class(Emit *e, const Blocks *b, const RunClass *c)
     if (table)
         print_table(e, s, b, c);
     strbuf_printf(s, "/* %s: %s%s */\n", unit->block,
-                  table ? path_pattern(e->a, unit->path) : unit->path,
+                  table ? unit_pattern(e->a, unit->path) : unit->path,
                   r->region ? ", nb samples from sample s of the micro-batch on" : "");
     strbuf_printf(s, "static void %s(bmrt *r, int64_t nb%s", c->name,
                   r->region ? ", int64_t s" : "");

@@ -85,7 +85,7 @@ static void comment_path(Printer *p)
     const char *unit = p->e->p->instance[p->r->unit].path;
     size_t n = strlen(unit);
     if (p->cls && p->cls->n_row > 1 && n && strncmp(path, unit, n) == 0) {
-        strbuf_add(p->s, path_pattern(p->e->a, unit));
+        strbuf_add(p->s, unit_pattern(p->e->a, unit));
         path += n;
     }
     strbuf_add(p->s, *path || (p->cls && n) ? path : p->e->p->model ? p->e->p->model->name : "");

@@ -69,6 +69,8 @@ static bool hybrid_divides(const Ask *q)
 Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *no_fit)
 {
     Ask q = {.a = a, .m = m, .machine = o->machine, .no_fuse = o->no_fuse, .d = d};
+    if (!q.machine)
+        q.machine = machine_find(a, "cpu", d);
     q.batch = m->batch > 0 ? m->batch : 1;
     q.ranks = o->ranks ? o->ranks : m->plan.ranks ? m->plan.ranks : 1;
     q.shared_by = m->plan.hybrid ? m->plan.hybrid : q.ranks;

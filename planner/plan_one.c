@@ -1,6 +1,8 @@
 /* plan_one.c - the plan for one choice of everything there is to choose. */
 #include "planner/choice.h"
 #include "planner/comm.h"
+#include "planner/cost.h"
+#include "planner/simulate.h"
 
 static void count_totals(Plan *p)
 {
@@ -80,21 +82,32 @@ static Plan *plan_new(const Ask *q, const Choice *c)
     return p;
 }
 
+static void predict(Plan *p)
+{
+    Arena *scratch = arena_new();
+    Timeline t = simulate(scratch, p->machine, p, PROGRAM_TRAIN);
+    p->step_ps = t.step_ps;
+    p->exposed_ps = t.exposed_ps;
+    arena_free(scratch);
+}
+
 Plan *plan_one(const Ask *q, const Choice *c)
 {
     Plan *p = plan_new(q, c);
     flat_groups(p);
     set_levels(p, c);
     Map *kernels = map_new(q->a);
-    program_add(p, kernels, q, PROGRAM_TRAIN, p->micro_batch, p->rounds);
-    program_add(p, kernels, q, PROGRAM_EVAL, p->micro_batch, 0);
-    program_add(p, kernels, q, PROGRAM_SAMPLE, 1, 1);
+    program_add(p, kernels, q, c, PROGRAM_TRAIN, p->micro_batch, p->rounds);
+    program_add(p, kernels, q, c, PROGRAM_EVAL, p->micro_batch, 0);
+    program_add(p, kernels, q, c, PROGRAM_SAMPLE, 1, 1);
     comm_insert(p, kernels, q->d);
+    cost_plan(p->machine, p);
     lifetimes(p);
     overlap_lifetimes(p);
     set_roles(p);
     offsets_assign(p);
     waits_find(p);
+    predict(p);
     count_totals(p);
     p->hash = plan_hash(p);
     return p;

@@ -33,6 +33,13 @@ static const char stub[] =
     "{\n    (void)r;\n    printf(\" squares %lld\", (long long)n);\n    place(x);\n    "
     "place(out);\n"
     "    printf(\"\\n\");\n}\n"
+    "void bmrt_norm(bmrt *r, const void *partial, const int64_t *grains, int groups,\n"
+    "               int64_t ranks, void *out)\n"
+    "{\n    (void)r, (void)grains;\n    printf(\" norm %d %lld\", groups, (long long)ranks);\n"
+    "    place(partial);\n    place(out);\n    printf(\"\\n\");\n}\n"
+    "void bmrt_zero(bmrt *r, void *x, const int64_t (*gap)[2], int n)\n"
+    "{\n    (void)r;\n    printf(\" zero %d %lld\", n, (long long)gap[n - 1][0]);\n    place(x);\n"
+    "    printf(\"\\n\");\n}\n"
     "static void program(const bmrt_program *p)\n"
     "{\n    bmrt_phase_fn *f[] = {p->pre, p->weight, p->mid, p->round, p->post, p->update};\n"
     "    for (int i = 0; i < 6 && p->micro_batch; i++)\n"
@@ -103,6 +110,10 @@ static void say_step(StrBuf *s, const Plan *p, const Step *x, const Turn *t)
         say_gemm(s, &k->gemm, t);
     else if (k->kind == K_SUM_SQUARES)
         strbuf_printf(s, " squares %lld", (long long)units);
+    else if (k->kind == K_NORM)
+        strbuf_printf(s, " norm %lld %lld", (long long)k->tpl.rows, (long long)k->tpl.cols);
+    else if (k->kind == K_ZERO)
+        strbuf_printf(s, " zero %d %lld", k->n_gap, (long long)k->gap[k->n_gap - 1].at);
     else
         strbuf_printf(
             s, " launch %lld",
@@ -134,7 +145,7 @@ static void say_kernels(StrBuf *s, const Plan *p)
     const int *same = kernel_same(A, p);
     for (int i = 0; i < p->kernel.n; i++) {
         const Kernel *k = p->kernel.v[i];
-        if (same[i] != i || k->kind == K_GEMM || k->kind == K_SUM_SQUARES)
+        if (same[i] != i || is_runtime_call(k->kind))
             continue;
         strbuf_printf(s,
                       "bmrt_kernel %s;\nvoid %s(void *const *a, int64_t lo, int64_t hi)\n{\n"

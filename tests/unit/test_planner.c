@@ -122,8 +122,9 @@ static void forward_kernels_are_few(void **state)
     assert_int_equal(backward_gemms, 3 * 8 + 2); /* two per product */
     assert_int_equal(count_kind(t.plan, PROGRAM_TRAIN, PHASE_ROUND, K_ATTENTION), 3);
     assert_int_equal(count_kind(t.plan, PROGRAM_TRAIN, PHASE_ROUND, K_ATTENTION_GRAD), 3);
-    /* one kernel updates a parameter and both its moments */
-    assert_int_equal(count_kind(t.plan, PROGRAM_TRAIN, PHASE_UPDATE, K_FUSED), t.model->param.n);
+    /* one kernel updates a unit's parameters and both their moments */
+    assert_int_equal(count_kind(t.plan, PROGRAM_TRAIN, PHASE_UPDATE, K_FUSED), t.plan->group.n);
+    assert_int_equal(t.plan->group.n, 1 + 3);
     drop(&t);
 }
 
