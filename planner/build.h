@@ -11,6 +11,7 @@
 
 typedef struct Item Item;
 typedef struct Group Group;
+typedef struct RecomputeChoice RecomputeChoice;
 
 typedef enum ItemClass {
     IC_LEAF,    /* storage that exists before the program runs */
@@ -46,6 +47,7 @@ struct Item {
     int depth;   /* groups on the longest path to its value */
     bool stored; /* read from memory by somebody, or a result */
     bool backward, recompute;
+    int again;       /* a copy of this unit's forward, computed again; 0: none */
     int value;       /* while its kernel is built: its instruction */
     int last_use;    /* of a root: the turn of the last group that reads it */
     bool taken;      /* of a root: its memory went on to a result */
@@ -115,6 +117,8 @@ typedef struct Build {
     FlatItems *flat;        /* by group; NULL: nothing is trained in this program */
     int sums[N_PHASES];     /* by loop: the buffer of all other accumulators; -1: none */
     Diag *d;
+
+    const RecomputeChoice *choice; /* what units keep; NULL: what is worth it */
 } Build;
 
 /* items.c: nodes reachable from the roots as items, in order, with what is made of them here. */

@@ -7,9 +7,11 @@
 typedef struct Choice {
     int64_t micro_batch;     /* samples of a rank at once */
     Level level;             /* of groups the file says nothing of */
-    RecomputeRule recompute; /* of units the file says nothing of */
-    int lead;                /* units a gather is issued ahead, where the file says nothing */
-    int64_t bucket_bytes;    /* likewise */
+    RecomputeRule recompute; /* of units the file says nothing of; AUTO: as NONE */
+    const uint64_t **kept;   /* what units keep instead, see recompute.h; NULL: nothing to say */
+    struct RecomputeProbe *probe; /* likewise */
+    int lead;                     /* units a gather is issued ahead, where the file says nothing */
+    int64_t bucket_bytes;         /* likewise */
 } Choice;
 
 typedef struct Ask { /* what a plan is made for: the file's and the flags' requests, together */
@@ -29,7 +31,8 @@ Plan *plan_one(const Ask *q, const Choice *c);
 Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit);
 
 /* program.c */
-void program_add(Plan *p, Map *kernels, const Ask *q, ProgramKind kind, int64_t nb, int64_t rounds);
+void program_add(Plan *p, Map *kernels, const Ask *q, const Choice *c, ProgramKind kind, int64_t nb,
+                 int64_t rounds);
 
 /* overlap.c: how long what a collective touches must live, from when it is predicted to be over. */
 void overlap_lifetimes(Plan *p);

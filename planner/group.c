@@ -250,7 +250,8 @@ static bool can_absorb(const Group *g, const Group *h)
             return false;
     if (g->item.n + h->item.n > MOST_ITEMS || g->reads.n + h->reads.n > MOST_READS)
         return false;
-    if (g->item.v[0]->backward != h->item.v[0]->backward)
+    if (g->item.v[0]->backward != h->item.v[0]->backward ||
+        g->item.v[0]->again != h->item.v[0]->again)
         return false;
     if (g->chunk && h->chunk && g->chunk != h->chunk)
         return false;
@@ -294,9 +295,12 @@ static int count_reads(const Group *g, const Item *i)
 }
 
 /* Backward work joins a forward kernel only where the pass turns (the loss): anywhere else its
- * result would have to be kept until the backward gets there. What is computed again never does. */
+ * result would have to be kept until the backward gets there. What is computed again never does,
+ * and a unit's forward within the backward is a pass of its own. */
 static bool may_turn(const Build *b, const Group *g, const Item *i)
 {
+    if (g->item.v[0]->again != i->again)
+        return false;
     if (!i->backward || g->item.v[0]->backward)
         return true;
     return !i->recompute && g->id > b->last_heavy;

@@ -162,6 +162,8 @@ static Item *copy_before(Build *b, Item *x, const Type *t, const Item *before)
 {
     Item *c = copy_at(b, x, t, before->id, before->phase);
     c->backward = before->backward;
+    c->recompute = before->recompute;
+    c->again = before->again;
     return c;
 }
 

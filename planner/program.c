@@ -1,5 +1,6 @@
 /* program.c - one program of a model: items, storage, groups, steps. */
 #include "planner/choice.h"
+#include "planner/recompute.h"
 
 static void want(Build *b, const Node *n)
 {
@@ -169,6 +170,7 @@ static void program_plan(Build *b)
     p->rounds = b->rounds;
     items_make(b);
     recompute_cheap(b);
+    recompute_units(b, b->choice);
     places_assign(b);
     want_results(b);
     write_results(b);
@@ -250,7 +252,26 @@ static bool is_wanted(const Model *m, ProgramKind kind)
     return kind != PROGRAM_SAMPLE || (logits && logits->type.batched && !is_given(logits));
 }
 
-void program_add(Plan *p, Map *kernels, const Ask *q, ProgramKind kind, int64_t nb, int64_t rounds)
+/* The file's word for a unit goes before the planner's. */
+static const RecomputeChoice *recompute_choice(const Ask *q, const Choice *c)
+{
+    int n = q->m->train.graph->instance.n;
+    RecomputeRule *rule = arena_array(q->a, RecomputeRule, n);
+    const uint64_t **kept = arena_array(q->a, const uint64_t *, n);
+    for (int k = 1; k < n; k++) {
+        rule[k] = q->m->plan.recompute ? q->m->plan.recompute[k] : RECOMPUTE_AUTO;
+        if (rule[k] != RECOMPUTE_AUTO)
+            continue;
+        rule[k] = c->recompute;
+        kept[k] = c->kept ? c->kept[k] : NULL;
+    }
+    RecomputeChoice *r = arena_make(q->a, RecomputeChoice);
+    *r = (RecomputeChoice){.rule = rule, .kept = kept, .probe = c->probe};
+    return r;
+}
+
+void program_add(Plan *p, Map *kernels, const Ask *q, const Choice *c, ProgramKind kind, int64_t nb,
+                 int64_t rounds)
 {
     if (!is_wanted(q->m, kind))
         return;
@@ -268,5 +289,6 @@ void program_add(Plan *p, Map *kernels, const Ask *q, ProgramKind kind, int64_t 
         b.sums[f] = -1;
     if (kind == PROGRAM_TRAIN)
         buffers_persistent(&b);
+    b.choice = kind == PROGRAM_TRAIN ? recompute_choice(q, c) : NULL;
     program_plan(&b);
 }

@@ -5,7 +5,7 @@
  * layer norm keeps its input and two numbers a row; the bias is added to a product again rather
  * than stored. What costs a kernel is left to the recompute decision proper. The copies do the same
  * arithmetic on the same values, so bits do not change (promise 2). */
-#include "planner/build.h"
+#include "planner/recompute.h"
 
 typedef struct Again {
     Build *b;
@@ -88,6 +88,16 @@ static bool worth_asking(const Again *g, const Item *i)
     return forward_item(i) && is_cheap(i) && !g->kept[i->id] && !g->in_memory[i->id];
 }
 
+/* What leaves a unit is kept when the unit's values are computed again: made from them elsewhere,
+ * it would bring them back before their turn. */
+static void keep_what_leaves(Again *g)
+{
+    Units u = units_find(g->b);
+    for (int k = 0; k < g->n; k++)
+        if (u.fixed[k] && recompute_wanted(g->b->choice, u.unit[k]))
+            g->kept[k] = true;
+}
+
 static void decide(Again *g)
 {
     bool *wanted = arena_array(g->b->a, bool, g->n);
@@ -149,6 +159,7 @@ void recompute_cheap(Build *b)
     g.heavy_depth = arena_array(b->a, int, g.n);
     g.copy = arena_array(b->a, Item *, g.n);
     facts(&g);
+    keep_what_leaves(&g);
     decide(&g);
     ItemList out = {0};
     for (int k = 0; k < g.n; k++) {
