@@ -13,13 +13,15 @@
 #include "runtime/progress.h"
 #include "runtime/safetensors.h"
 #include "runtime/watch.h"
+#include "runtime/world.h"
 
 typedef struct bmrt_run {
     bmrt pub; /* first: phase functions get a pointer to it */
     const bmrt_model *m;
     bmrt_options opt;
     bmrt_pool *pool;
-    const bmrt_peers *peers;      /* NULL: one rank */
+    const bmrt_peers *peers; /* NULL: one rank */
+    bmrt_world world;
     size_t arena_size, host_size; /* bytes mapped */
     int64_t steps;                /* of the whole training: the schedule's length */
     int64_t stop;                 /* steps of this run */
@@ -69,9 +71,12 @@ double bmrt_base_lr(const bmrt_model *m);
 /* Writes every host scalar for run->pub.step. Returns the learning rate of the first optimizer. */
 double bmrt_write_host(bmrt_run *run);
 
-/* evaluate.c: one program over `samples` samples, in micro-batches, each phase in its order; leaves
- * averages in the arena. `fill` writes the inputs of micro-batch `first`.. of `nb` samples; `each`
- * (or NULL) runs after every round. */
+/* evaluate.c: one program over samples up to number `samples`, in micro-batches, each phase in its
+ * order; leaves averages in the arena. Round j begins with sample base + j * stride, so that ranks
+ * may take turns; there are `rounds` of them, and in some a rank may have no sample (nb is 0). All
+ * three 0: one micro-batch after the other, from 0. `fill` writes the inputs of samples `first`..
+ * of `nb`; `each` (or NULL) runs after every round. With several ranks what goes wrong in a round
+ * is told at the end: the collectives of the phases are the others' too. */
 typedef struct bmrt_pass {
     const bmrt_program *program;
     int64_t samples;
@@ -80,6 +85,7 @@ typedef struct bmrt_pass {
     BmStatus (*each)(bmrt_run *run, const struct bmrt_pass *pass, int64_t first, int64_t nb,
                      bmrt_error *e);
     const void *context;
+    int64_t base, stride, rounds;
 } bmrt_pass;
 BmStatus bmrt_pass_run(bmrt_run *run, const bmrt_pass *pass, bmrt_error *e);
 

@@ -160,6 +160,21 @@ BmStatus bmrt_comm_max(bmrt_comm *c, uint64_t *value, int n, bmrt_error *e)
     return BMRT_OK;
 }
 
+BmStatus bmrt_comm_collect(bmrt_comm *c, const void *mine, int64_t bytes, void *all, bmrt_error *e)
+{
+    int64_t ranks = c->place.ranks, me = c->place.rank;
+    memcpy((char *)all + me * bytes, mine, (size_t)bytes);
+    for (int64_t far = 1; far < ranks; far++) { /* few messages at a time, whatever the world */
+        int64_t from = (me + ranks - far) % ranks;
+        bmrt_comm_receive(c, from, (char *)all + from * bytes, bytes);
+        bmrt_comm_send(c, (me + far) % ranks, mine, bytes);
+        BmStatus s = bmrt_comm_exchange(c, BMRT_TAG_CONTROL, e);
+        if (s != BMRT_OK)
+            return s;
+    }
+    return BMRT_OK;
+}
+
 BmStatus bmrt_comm_move(bmrt_comm *c, int from, int to, void *at, int64_t bytes, bmrt_error *e)
 {
     for (int64_t done = 0; done < bytes; done += BMRT_MOST_PIECE) {

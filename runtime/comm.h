@@ -34,7 +34,7 @@ enum { BMRT_MOST_PIECE = 1 << 30 }; /* bytes */
 
 struct bmrt_transport {
     const char *name;
-    const char *start;   /* the command that starts so many ranks: "mpirun -n %lld" */
+    const char *start;   /* the command that starts ranks, their number goes behind: "mpirun -n" */
     const void *context; /* the transport's own */
     /* Everything below on one thread. */
     BmStatus (*open)(void **link, const void *context, bmrt_place_in *place, bmrt_error *e);
@@ -73,6 +73,9 @@ void bmrt_copy_op(const bmrt *r, const bmrt_op *op);
 /* value[i] = the largest of all ranks' value[i]; also a barrier. */
 enum { BMRT_MOST_VALUES = 8 };
 BmStatus bmrt_comm_max(bmrt_comm *c, uint64_t *value, int n, bmrt_error *e);
+
+/* all [ranks][bytes] = what each rank brings. */
+BmStatus bmrt_comm_collect(bmrt_comm *c, const void *mine, int64_t bytes, void *all, bmrt_error *e);
 
 /* `bytes` from one rank's memory to another's; the other ranks do nothing. */
 BmStatus bmrt_comm_move(bmrt_comm *c, int from, int to, void *at, int64_t bytes, bmrt_error *e);

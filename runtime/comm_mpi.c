@@ -126,8 +126,7 @@ static void mpi_close(void *link)
 
 const bmrt_transport *bmrt_mpi(void)
 {
-    static const bmrt_transport mpi = {"MPI",    "mpirun -n %lld", NULL,
-                                       mpi_open, mpi_reserve,      mpi_start,
-                                       mpi_test, mpi_abort,        mpi_close};
+    static const bmrt_transport mpi = {"MPI",     "mpirun -n", NULL,      mpi_open, mpi_reserve,
+                                       mpi_start, mpi_test,    mpi_abort, mpi_close};
     return &mpi;
 }

@@ -1,49 +1,70 @@
 /* evaluate.c - running a program's phases over samples, and the valid split. */
 #include "runtime/bmrt_private.h"
 
-static void run_phase(bmrt_run *run, bmrt_phase_fn *f, int64_t nb)
+enum { PRE, WEIGHT, MID, ROUND, POST }; /* phases, as in bmrt_ops */
+
+/* The first thing that went wrong; what follows on other ranks' account is not told. */
+static void keep(BmStatus s, const bmrt_error *what, BmStatus *first, bmrt_error *e)
 {
-    if (f)
-        f(&run->pub, nb);
+    if (s == BMRT_OK || *first != BMRT_OK)
+        return;
+    *first = s;
+    *e = *what;
+}
+
+static bool goes_on(const bmrt_run *run, BmStatus s)
+{
+    return s == BMRT_OK || (run->pub.ranks > 1 && !run->world.broken);
+}
+
+static int64_t rounds_of(const bmrt_pass *pass)
+{
+    int64_t micro = pass->program->micro_batch;
+    return pass->rounds > 0 ? pass->rounds : (pass->samples + micro - 1) / micro;
 }
 
 /* Inputs stay where they are between the phases when there is one micro-batch; with more of them
  * each is filled again. */
-static BmStatus sweep(bmrt_run *run, const bmrt_pass *pass, bmrt_phase_fn *phase, bool filled,
-                      bool notify, bmrt_error *e)
+static BmStatus sweep(bmrt_run *run, const bmrt_pass *pass, int phase, bool filled, bool notify,
+                      bmrt_error *e)
 {
-    int64_t micro = pass->program->micro_batch;
-    for (int64_t first = 0; first < pass->samples; first += micro) {
-        int64_t nb = pass->samples - first < micro ? pass->samples - first : micro;
-        BmStatus s = filled ? BMRT_OK : pass->fill(run, pass, first, nb, e);
-        if (s != BMRT_OK)
-            return s;
-        run->pub.first = first == 0;
+    int64_t micro = pass->program->micro_batch, rounds = rounds_of(pass);
+    int64_t stride = pass->stride > 0 ? pass->stride : micro;
+    BmStatus s = BMRT_OK;
+    bmrt_error what;
+    for (int64_t j = 0; j < rounds && goes_on(run, s); j++) {
+        int64_t first = pass->base + j * stride, left = pass->samples - first;
+        int64_t nb = left < 0 ? 0 : left < micro ? left : micro;
+        if (!filled)
+            keep(pass->fill(run, pass, first, nb, &what), &what, &s, e);
+        run->pub.first = j == 0;
+        run->pub.last = j + 1 == rounds;
+        run->pub.round = j;
         run->pub.sample0 = first;
-        run_phase(run, phase, nb);
-        s = bmrt_fault_check(run, e);
-        if (s == BMRT_OK && notify && pass->each)
-            s = pass->each(run, pass, first, nb, e);
-        if (s != BMRT_OK)
-            return s;
+        keep(bmrt_phase_run(run, pass->program, phase, nb, &what), &what, &s, e);
+        keep(bmrt_fault_check(run, &what), &what, &s, e);
+        if (notify && pass->each && goes_on(run, s))
+            keep(pass->each(run, pass, first, nb, &what), &what, &s, e);
     }
-    return BMRT_OK;
+    return s;
 }
 
 BmStatus bmrt_pass_run(bmrt_run *run, const bmrt_pass *pass, bmrt_error *e)
 {
     const bmrt_program *p = pass->program;
     int64_t usual = pass->samples < p->micro_batch ? pass->samples : p->micro_batch;
-    BmStatus s = BMRT_OK;
-    run_phase(run, p->pre, usual);
-    if (p->weight)
-        s = sweep(run, pass, p->weight, false, false, e);
-    if (s != BMRT_OK)
-        return s;
-    run_phase(run, p->mid, usual);
-    s = sweep(run, pass, p->round, p->weight && pass->samples <= p->micro_batch, true, e);
-    if (s == BMRT_OK)
-        run_phase(run, p->post, usual);
+    bool weights = p->weight || (p->comm && p->comm[WEIGHT].n > 0);
+    bool filled = p->weight && rounds_of(pass) <= 1;
+    bmrt_error what;
+    BmStatus s = bmrt_phase_run(run, p, PRE, usual, e);
+    if (weights && goes_on(run, s))
+        keep(sweep(run, pass, WEIGHT, false, false, &what), &what, &s, e);
+    if (goes_on(run, s))
+        keep(bmrt_phase_run(run, p, MID, usual, &what), &what, &s, e);
+    if (goes_on(run, s))
+        keep(sweep(run, pass, ROUND, filled, true, &what), &what, &s, e);
+    if (goes_on(run, s))
+        keep(bmrt_phase_run(run, p, POST, usual, &what), &what, &s, e);
     return s;
 }
 
@@ -92,9 +113,15 @@ static BmStatus fill_valid(bmrt_run *run, const bmrt_pass *pass, int64_t first, 
 BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e)
 {
     const bmrt_program *p = &run->m->eval;
-    bmrt_pass pass = {p, run->valid.n, fill_valid,
-                      last && run->opt.predictions ? bmrt_predictions_write : NULL, NULL};
-    BmStatus s = bmrt_pass_run(run, &pass, e);
+    bmrt_pass pass = {.program = p, .samples = run->valid.n, .fill = fill_valid};
+    /* Ranks take turns, micro-batch by micro-batch, and all of them have as many rounds. */
+    int64_t ranks = run->pub.ranks > 1 ? run->pub.ranks : 1;
+    pass.base = run->pub.rank * p->micro_batch;
+    pass.stride = ranks * p->micro_batch;
+    pass.rounds = (run->valid.n + pass.stride - 1) / pass.stride;
+    if (last && run->opt.predictions)
+        pass.each = bmrt_predictions_write;
+    BmStatus s = bmrt_agree(run->peers, bmrt_pass_run(run, &pass, e), e);
     if (s != BMRT_OK)
         return s;
     bmrt_metrics *f = &run->metrics;

@@ -22,12 +22,14 @@ typedef struct texts { /* behind --data and --valid of npy sources */
 static void check_model(const bmrt_model *m, BmStatus *s, bmrt_error *e)
 {
     const bmrt_program *t = &m->train;
+    int64_t ranks = m->ranks > 1 ? m->ranks : 1;
     if (m->version != BMRT_VERSION)
         *s = bmrt_fail(e, BMRT_BUG, "the trainer speaks version %d of the runtime, linked is %d",
                        m->version, BMRT_VERSION);
-    else if (t->micro_batch > 0 && m->batch != t->micro_batch * m->rounds)
-        *s = bmrt_fail(e, BMRT_BUG, "batch %lld is not %lld rounds of %lld", (long long)m->batch,
-                       (long long)m->rounds, (long long)t->micro_batch);
+    else if (t->micro_batch > 0 && m->batch != t->micro_batch * m->rounds * ranks)
+        *s = bmrt_fail(e, BMRT_BUG, "batch %lld is not %lld rounds of %lld on %lld ranks",
+                       (long long)m->batch, (long long)m->rounds, (long long)t->micro_batch,
+                       (long long)ranks);
 }
 
 static BmStatus choose_steps(bmrt_run *run, bmrt_error *e)
@@ -150,6 +152,8 @@ static BmStatus open_metrics(bmrt_run *run, bmrt_error *e)
     const char *path = run->opt.metrics;
     if (!path && run->stop > 0)
         path = beside_metrics(&run->opt, "metrics.jsonl", buf, sizeof buf);
+    if (run->pub.rank > 0)
+        path = NULL;
     size_t room = 8192;
     for (int i = 0; i < m->train.n_report + m->eval.n_report; i++)
         room += 64 + 6 * strlen(i < m->train.n_report ? m->train.report[i].name
@@ -170,6 +174,7 @@ static BmStatus open_metrics(bmrt_run *run, bmrt_error *e)
     bmrt_metrics_int(f, "samples", run->train.n);
     bmrt_metrics_int(f, "seed", (int64_t)run->pub.seed);
     bmrt_metrics_int(f, "threads", bmrt_pool_threads(run->pool));
+    bmrt_metrics_int(f, "ranks", run->pub.ranks);
     bmrt_metrics_int(f, "arena_bytes", m->arena_bytes * BMRT_SCALE);
     bmrt_metrics_int(f, "persistent_bytes", m->persistent_bytes * BMRT_SCALE);
     return bmrt_metrics_end(f, e);
@@ -177,7 +182,8 @@ static BmStatus open_metrics(bmrt_run *run, bmrt_error *e)
 
 static BmStatus start_machine(bmrt_run *run, bmrt_error *e)
 {
-    int threads = run->opt.threads > 0 ? (int)run->opt.threads : bmrt_cores();
+    int each = bmrt_cores() / bmrt_world_local(run);
+    int threads = run->opt.threads > 0 ? (int)run->opt.threads : each > 1 ? each : 1;
 #ifdef __GLIBC__
     /* What the GEMM library takes and gives back within a call stays in the heap: no page is mapped
      * anew in a step. */
@@ -242,12 +248,19 @@ static void say_start(bmrt_run *run)
 {
     const bmrt_model *m = run->m;
     char n[32];
-    bmrt_progress_say(&run->progress,
-                      "%s: %s parameters, plan %.12s, arena %.1f MiB, %d thread%s, products by %s",
-                      m->name, bmrt_short_number(n, sizeof n, (double)count_parameters(m)),
-                      m->plan_hash ? m->plan_hash : "-", mib(m->arena_bytes * BMRT_SCALE),
-                      bmrt_pool_threads(run->pool), bmrt_pool_threads(run->pool) == 1 ? "" : "s",
-                      bmrt_gemm_name());
+    const char *source = run->world.found.source;
+    char ranks[80] = "";
+    bmrt_text t = {ranks, 0, sizeof ranks, false};
+    if (run->pub.ranks > 1)
+        bmrt_text_add(&t, "%d ranks%s%s%s with ", run->pub.ranks, source ? " (" : "",
+                      source ? source : "", source ? ")" : "");
+    bmrt_progress_say(
+        &run->progress,
+        "%s: %s parameters, plan %.12s, %sarena %.1f MiB, %d thread%s, products by %s", m->name,
+        bmrt_short_number(n, sizeof n, (double)count_parameters(m)),
+        m->plan_hash ? m->plan_hash : "-", ranks, mib(m->arena_bytes * BMRT_SCALE),
+        bmrt_pool_threads(run->pool), bmrt_pool_threads(run->pool) == 1 ? "" : "s",
+        bmrt_gemm_name());
     if (run->train.n > 0)
         bmrt_progress_say(&run->progress, "%lld samples, batches of %lld in %lld round%s",
                           (long long)run->train.n, (long long)m->batch, (long long)m->rounds,
@@ -285,8 +298,10 @@ static int finish(bmrt_run *run, int signal, bmrt_error *e)
         if (s == BMRT_OK)
             bmrt_progress_say(&run->progress, "weights saved in %s", run->opt.save);
     }
-    if (s == BMRT_OK && signal)
+    if (s == BMRT_OK && signal) {
+        run->world.agreed = true;
         return run->saves ? BMRT_AGAIN : 128 + signal;
+    }
     if (s == BMRT_OK && run->opt.sample > 0)
         s = bmrt_sample(run, STDOUT_FILENO, e);
     return (int)s;
@@ -339,7 +354,31 @@ static int print_about(const bmrt_run *run)
     return bmrt_write_all(STDOUT_FILENO, t.at, t.len) ? BMRT_OK : BMRT_MACHINE;
 }
 
-int bmrt_main(const bmrt_model *m, int argc, char **argv)
+/* One message for all ranks when they agree on it, else that of the one that failed. */
+static void say_error(bmrt_run *run, const bmrt_error *e)
+{
+    char rank[40] = "";
+    bmrt_text t = {rank, 0, sizeof rank, false};
+    bool alone = run->world.connected && run->pub.ranks > 1 && !run->world.agreed;
+    if (!e->text[0] || (!alone && !bmrt_world_speaks(run)))
+        return;
+    if (alone)
+        bmrt_text_add(&t, "rank %d/%d: ", run->pub.rank, run->pub.ranks);
+    run->progress.fd = STDERR_FILENO;
+    bmrt_progress_say(&run->progress, "trainer: error: %s%s", rank, e->text);
+    if (e->help[0])
+        bmrt_progress_say(&run->progress, "help: %s", e->help);
+}
+
+static int run_connected(bmrt_run *run, texts *t, bmrt_error *e)
+{
+    if (!bmrt_world_speaks(run))
+        run->progress.fd = -1; /* what is said to it goes nowhere */
+    int code = (int)bmrt_agree(run->peers, prepare(run, t, e), e);
+    return code == BMRT_OK ? run_trainer(run, e) : code;
+}
+
+int bmrt_main_ranks(const bmrt_model *m, const bmrt_transport *transport, int argc, char **argv)
 {
     bmrt_error e = {"", ""};
     texts t = {{NULL, NULL}, {NULL, NULL}};
@@ -347,19 +386,29 @@ int bmrt_main(const bmrt_model *m, int argc, char **argv)
         .m = m, .metrics = {.fd = -1}, .samples_fd = -1, .predictions_fd = -1, .resident = -1};
     bmrt_progress_start(&run.progress, STDERR_FILENO, 1, 0, 0, 0, "");
     int code = (int)bmrt_options_parse(&run.opt, argc, argv, &e);
+    bmrt_error launch;
+    int found = (int)bmrt_world_find(&run, &launch);
+    if (code == BMRT_OK && found != BMRT_OK) {
+        code = found;
+        e = launch;
+    }
     if (code == BMRT_OK && (run.opt.help || run.opt.version))
-        return print_about(&run);
+        return bmrt_world_speaks(&run) ? print_about(&run) : BMRT_OK;
     if (code == BMRT_OK) {
         bmrt_signals_catch();
-        code = (int)prepare(&run, &t, &e);
+        code = (int)bmrt_world_open(&run, transport, argv[0], &e);
         if (code == BMRT_OK)
-            code = run_trainer(&run, &e);
+            code = run_connected(&run, &t, &e);
     }
-    if (code != BMRT_OK && e.text[0]) {
-        bmrt_progress_say(&run.progress, "trainer: error: %s", e.text);
-        if (e.help[0])
-            bmrt_progress_say(&run.progress, "help: %s", e.help);
-    }
+    say_error(&run, &e);
+    if (code != BMRT_OK && !bmrt_world_speaks(&run) && !run.world.connected)
+        bmrt_sleep(0.3); /* the launcher ends all ranks with the first: rank 0 speaks before */
+    bmrt_world_close(&run, code);
     release(&run, &t);
     return code;
+}
+
+int bmrt_main(const bmrt_model *m, int argc, char **argv)
+{
+    return bmrt_main_ranks(m, NULL, argc, argv);
 }

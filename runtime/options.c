@@ -39,8 +39,13 @@ static const option table[] = {
     {"predictions", "FILE", STRING, AT(predictions), 0, 0, "reported values per sample"},
     {"inspect", "PATTERN", STRING, AT(inspect), 0, 0, "mean, std, max, min into inspect.jsonl"},
     {"inspect-every", "N", INTEGER, AT(inspect_every), 1, BIG, "steps between those (100)"},
+    {"rank", "N", INTEGER, AT(rank), 0, 1 << 24, "of this process, where no launcher says it"},
+    {"world", "N", INTEGER, AT(world), 1, 1 << 24, "ranks in all"},
+    {"local-rank", "N", INTEGER, AT(local_rank), 0, 1 << 24, "of this process on its machine"},
+    {"local-world", "N", INTEGER, AT(local_world), 1, 1 << 24, "ranks on this machine"},
     {"help", NULL, FLAG, AT(help), 0, 0, "this text"},
     {"version", NULL, FLAG, AT(version), 0, 0, "model, plan and library"},
+    {"coord", "HOST:PORT", LATER, 0, 0, 0, NULL},
     {"resume", "DIR", LATER, 0, 0, 0, NULL},
     {"save-every", "N", LATER, 0, 0, 0, NULL},
     {"profile", "FILE", LATER, 0, 0, 0, NULL},
@@ -137,7 +142,11 @@ BmStatus bmrt_options_parse(bmrt_options *o, int argc, char **argv, bmrt_error *
                         .seed = -1,
                         .log_every = 10,
                         .eval_every = -1,
-                        .temperature = 0.8};
+                        .temperature = 0.8,
+                        .rank = -1,
+                        .world = -1,
+                        .local_rank = -1,
+                        .local_world = -1};
     for (int i = 1; i < argc; i++) {
         const char *arg = strcmp(argv[i], "-h") == 0 ? "--help" : argv[i];
         if (arg[0] != '-' || arg[1] != '-' || !arg[2]) {

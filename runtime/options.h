@@ -17,6 +17,7 @@ typedef struct bmrt_options {
     int64_t top_k;         /* 0: all */
     double temperature;    /* 0: always the most likely token */
     const char *prompt, *data, *valid, *init, *save, *metrics, *log_samples, *predictions, *inspect;
+    int64_t rank, world, local_rank, local_world; /* -1: not said */
     bool help, version;
 } bmrt_options;
 

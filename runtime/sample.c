@@ -192,7 +192,7 @@ static BmStatus fill_window(bmrt_run *run, const bmrt_pass *pass, int64_t first,
 static BmStatus next_token(bmrt_run *run, sampler *s, int64_t number, bmrt_error *e)
 {
     const bmrt_model *m = run->m;
-    bmrt_pass pass = {&m->sample, 1, fill_window, NULL, s};
+    bmrt_pass pass = {.program = &m->sample, .samples = 1, .fill = fill_window, .context = s};
     BmStatus status = bmrt_pass_run(run, &pass, e);
     if (status != BMRT_OK)
         return status;

@@ -1,8 +1,8 @@
 /* train_loop.c - the training loop.
  *
- * A step: host scalars, PRE, the weights of all rounds, MID, the rounds, POST; then loss and norm
- * are read, and only when both are finite the update runs. Steps count from 0 inside and from 1 in
- * everything that is printed or written. */
+ * A step: host scalars, PRE, the weights of all rounds, MID, the rounds, POST; then the ranks agree
+ * that all went well, loss and norm are read, and only when both are finite the update runs. Steps
+ * count from 0 inside and from 1 in everything that is printed or written. */
 #include "runtime/bmrt_private.h"
 
 #include "runtime/permute.h"
@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+
+enum { UPDATE = 5 }; /* phase, as in bmrt_ops */
 
 static int64_t sample_of(const bmrt_run *run, int64_t in_step)
 {
@@ -100,35 +102,54 @@ static BmStatus stop_nonfinite(const bmrt_step *s, bmrt_error *e)
     return BMRT_NONFINITE;
 }
 
-static BmStatus train_step(bmrt_run *run, bmrt_error *e)
+/* This rank's part of the batch, through all phases before the update. */
+static BmStatus run_batch(bmrt_run *run, int *signal, bmrt_error *e)
+{
+    const bmrt_model *m = run->m;
+    int64_t ranks = run->pub.ranks > 1 ? run->pub.ranks : 1, share = m->batch / ranks;
+    int64_t base = run->pub.rank * share;
+    bmrt_pass pass = {&m->train, base + share, fill_train, NULL, NULL, base, 0, 0};
+    pass.rounds = (share + m->train.micro_batch - 1) / m->train.micro_batch;
+    BmStatus status = log_samples(run, e);
+    bmrt_error what;
+    bmrt_watch_begin(run);
+    BmStatus ran = bmrt_pass_run(run, &pass, &what);
+    if (status == BMRT_OK && ran != BMRT_OK) {
+        status = ran;
+        *e = what;
+    }
+    *signal = bmrt_signals_caught();
+    status = bmrt_world_step(run, status, signal, e);
+    return status == BMRT_OK ? bmrt_watch_end(run, e) : status;
+}
+
+/* `*signal`: one that a rank has caught. */
+static BmStatus train_step(bmrt_run *run, int *signal, bmrt_error *e)
 {
     const bmrt_model *m = run->m;
     const bmrt_program *p = &m->train;
     double begin = bmrt_now();
     double lr = bmrt_write_host(run);
-    BmStatus status = log_samples(run, e);
-    if (status != BMRT_OK)
-        return status;
-    bmrt_pass pass = {p, m->batch, fill_train, NULL, NULL};
-    bmrt_watch_begin(run);
-    status = bmrt_pass_run(run, &pass, e);
-    if (status == BMRT_OK)
-        status = bmrt_watch_end(run, e);
+    BmStatus status = run_batch(run, signal, e);
     if (status != BMRT_OK)
         return status;
     bmrt_step s = {run->pub.step + 1, bmrt_loss(run, p), 0, lr, 0, p->norm >= 0};
     if (s.has_norm)
         s.norm = (double)*(const real *)BMRT_AT(&run->pub, p->norm);
     bool finite = isfinite(s.loss) && isfinite(s.norm);
-    if (finite && p->update)
-        p->update(&run->pub, p->micro_batch);
+    if (finite)
+        status = bmrt_phase_run(run, p, UPDATE, p->micro_batch, e);
+    if (status != BMRT_OK)
+        return status;
     double seconds = bmrt_now() - begin;
     s.rate = seconds > 0 ? (double)units_per_step(m) / seconds : 0;
     status = write_step(run, &s, seconds, e);
     if (status != BMRT_OK)
         return status;
-    if (!finite)
+    if (!finite) {
+        run->world.agreed = true; /* all ranks hold the same numbers */
         return stop_nonfinite(&s, e);
+    }
     bmrt_progress_step(&run->progress, &s);
     return BMRT_OK;
 }
@@ -148,13 +169,12 @@ BmStatus bmrt_train(bmrt_run *run, int *signal, bmrt_error *e)
                         run->steps, run->stop, counts_tokens(run->m) ? "tok/s" : "samp/s");
     while (s == BMRT_OK && run->pub.step < run->stop) {
         bool first = run->resident < 0;
-        s = train_step(run, e);
+        s = train_step(run, signal, e);
         if (s != BMRT_OK)
             break;
         int64_t done = ++run->pub.step;
         if (first)
             run->resident = bmrt_arena_resident(run);
-        *signal = bmrt_signals_caught();
         if (*signal && done < run->stop)
             break;
         *signal = 0;

@@ -131,9 +131,8 @@ static inline seat *hub_create(hub *h, int ranks)
         s[i].hub = h;
         s[i].rank = i;
         s[i].all = s;
-        s[i].table =
-            (bmrt_transport){"threads",  "threads %lld", &s[i],      seat_open, seat_reserve,
-                             seat_start, seat_test,      seat_abort, seat_close};
+        s[i].table = (bmrt_transport){"threads",  "threads", &s[i],      seat_open, seat_reserve,
+                                      seat_start, seat_test, seat_abort, seat_close};
     }
     return s;
 }
