@@ -138,8 +138,13 @@ BmStatus bmrt_watch_create(bmrt_run *run, const char *path, bmrt_error *e)
     s = w->n > 0 ? check_items(w, e) : nothing_matches(run, e);
     if (s != BMRT_OK)
         return s;
-    return bmrt_metrics_open(&w->file, run->pub.rank == 0 ? w->path : NULL,
-                             1024 + 6 * longest_path(w), e);
+    bool writes = run->pub.rank == 0;
+    s = bmrt_metrics_open(&w->file, writes ? w->path : NULL, 1024 + 6 * longest_path(w), e);
+    if (s == BMRT_OK && writes)
+        bmrt_progress_say(&run->progress, "looking at %d tensor%s every %lld step%s: %s", w->n,
+                          w->n == 1 ? "" : "s", (long long)w->every, w->every == 1 ? "" : "s",
+                          w->path);
+    return s;
 }
 
 void bmrt_watch_destroy(bmrt_run *run)
@@ -153,11 +158,6 @@ void bmrt_watch_destroy(bmrt_run *run)
     free(w->all);
     free(w);
     run->watcher = NULL;
-}
-
-int bmrt_watch_count(const bmrt_run *run)
-{
-    return run->watcher ? run->watcher->n : 0;
 }
 
 /* ---- looking ---- */

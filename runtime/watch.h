@@ -18,7 +18,6 @@ typedef struct bmrt_watcher bmrt_watcher;
  * rank 0 writes. */
 BmStatus bmrt_watch_create(struct bmrt_run *run, const char *path, bmrt_error *e);
 void bmrt_watch_destroy(struct bmrt_run *run);
-int bmrt_watch_count(const struct bmrt_run *run); /* things looked at */
 
 /* Around the phases of a training step, without its update; all ranks. */
 void bmrt_watch_begin(struct bmrt_run *run);

@@ -126,7 +126,7 @@ static inline void run_world(world *w, rank_of_world *rank, int ranks, int group
         k->run.pub.rank = q;
         k->run.pub.ranks = ranks;
         k->run.pub.shard = q % group;
-        k->run.samples_fd = k->run.predictions_fd = -1;
+        k->run.samples_fd = k->run.predictions_fd = k->run.progress.fd = -1;
         assert_int_equal(pthread_create(&thread[q], NULL, rank_main, k), 0);
     }
     for (int q = 0; q < ranks; q++)
