@@ -174,7 +174,9 @@ typedef struct bmrt_free { /* memory that nobody uses from here until something 
     bool host;
 } bmrt_free;
 
-typedef struct bmrt_frees { /* of one stream in one phase, by step */
+/* Of one stream in one phase, by step. Compute's is empty in a phase where it does not tell of its
+ * steps (bmrt_step_begin): they would be filled at its end, when other things are there. */
+typedef struct bmrt_frees {
     const bmrt_free *free;
     int n;
 } bmrt_frees;

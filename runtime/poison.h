@@ -20,7 +20,8 @@ typedef struct bmrt_poison {
 /* Whether BMRT_POISON asks for it; BMRT_USAGE when it is neither 0 nor 1. */
 BmStatus bmrt_poison_read(bool *on, bmrt_getenv_fn *get, void *context, bmrt_error *e);
 
-/* Phase `phase` of `program` is about to run on all streams. */
+/* Phase `phase` of `program` is about to run on all streams. Ranges of compute are told only for
+ * phases in which it tells of its steps: elsewhere they would all be filled at the end. */
 void bmrt_poison_begin(bmrt_poison *p, const bmrt_program *program, int phase, bool first,
                        bool last);
 

@@ -209,13 +209,13 @@ static BmStatus next_token(bmrt_run *run, sampler *s, int64_t number, bmrt_error
     return BMRT_OK;
 }
 
-/* On every rank the same: BMRT_AGAIN when one of them has caught a signal. */
-static BmStatus one_more(bmrt_run *run, sampler *s, int64_t number, bmrt_error *e)
+/* The same on every rank, and so is `*stop`: one of them has caught a signal. */
+static BmStatus one_more(bmrt_run *run, sampler *s, int64_t number, bool *stop, bmrt_error *e)
 {
-    BmStatus status = bmrt_signals_caught() ? BMRT_AGAIN : BMRT_OK;
-    status = bmrt_agree(run->peers, status, e);
-    if (status == BMRT_OK)
-        status = bmrt_agree(run->peers, next_token(run, s, number, e), e);
+    BmStatus status = next_token(run, s, number, e);
+    int signal = bmrt_signals_caught();
+    status = bmrt_world_step(run, status, &signal, e);
+    *stop = signal != 0;
     return status;
 }
 
@@ -235,10 +235,9 @@ BmStatus bmrt_sample(bmrt_run *run, int fd, bmrt_error *e)
     else
         status = read_prompt(m, run->opt.prompt, take_prompt, &s, e);
     status = bmrt_agree(run->peers, status, e);
-    for (int64_t i = 0; i < run->opt.sample && status == BMRT_OK; i++)
-        status = one_more(run, &s, i, e);
-    if (status == BMRT_AGAIN)
-        status = BMRT_OK;
+    bool stop = false;
+    for (int64_t i = 0; i < run->opt.sample && status == BMRT_OK && !stop; i++)
+        status = one_more(run, &s, i, &stop, e);
     if (status == BMRT_OK && s.fd >= 0 && !bmrt_write_all(fd, "\n", 1))
         status = bmrt_fail(e, BMRT_MACHINE, "cannot write the sample: %s", strerror(errno));
     free(s.window);
