@@ -1,5 +1,6 @@
 /* inspect_lanes.c - the steps of a program on their streams, from predicted times and waits. */
 #include "planner/inspect_lanes.h"
+#include "planner/simulate.h"
 
 #include <string.h>
 
@@ -9,16 +10,6 @@ bool lanes_known(const PlanFile *f)
         if (f->step[i].ps > 0)
             return true;
     return false;
-}
-
-/* The step that ends what a wait for `of` means: the last one of its region. */
-static int waits_until(const PlanFile *f, int of)
-{
-    const FileStep *s = &f->step[of];
-    while (s->region && of + 1 < f->n_step && f->step[of + 1].region == s->region &&
-           f->step[of + 1].program == s->program && f->step[of + 1].phase == s->phase)
-        of++;
-    return of;
 }
 
 static bool runs_in(const FileStep *s, bool first, bool last)
@@ -50,33 +41,62 @@ static void find_exposed(Page *p, Lanes *l, const Turn *t, int stream)
     }
 }
 
+/* The steps of one turn as a plan of their own, for the simulator; ids count from 0, `of` has the
+ * file's. A wait for a step that does not run in this turn is one for the last before it on its
+ * stream that does: a stream passes steps over in order. */
+static Plan *turn_plan(Page *p, const FileProgram *g, int phase, bool first, bool last, int *of)
+{
+    const PlanFile *f = p->f;
+    int lo = g->first[phase], hi = lo + g->count[phase], latest[N_STREAMS] = {-1, -1, -1};
+    Plan *q = arena_make(p->a, Plan);
+    int *reached = arena_array(p->a, int, hi - lo + 1); /* by file step: of its stream, plus one */
+    for (int i = lo; i < hi; i++) {
+        const FileStep *s = &f->step[i];
+        if (s->program != g->kind || s->phase != phase)
+            continue;
+        if (runs_in(s, first, last)) {
+            Step t = {.id = q->step.n,
+                      .program = PROGRAM_TRAIN,
+                      .phase = PHASE_ROUND,
+                      .region = s->region,
+                      .stream = (Stream)s->stream,
+                      .ps = s->ps};
+            for (int k = 0; k < N_STREAMS; k++)
+                t.wait[k] = s->wait[k] >= lo && s->wait[k] < i ? reached[s->wait[k] - lo] - 1 : -1;
+            of[t.id] = i;
+            latest[s->stream] = t.id;
+            vec_push(p->a, &q->step, t);
+        }
+        reached[i - lo] = latest[s->stream] + 1;
+    }
+    q->program[PROGRAM_TRAIN] = (ProgramPlan){.present = true, .rounds = 1};
+    q->program[PROGRAM_TRAIN].count[PHASE_ROUND] = q->step.n;
+    return q;
+}
+
 static void add_turn(Page *p, Lanes *l, const FileProgram *g, int phase, int64_t round,
                      int64_t times, bool first, bool last)
 {
-    const PlanFile *f = p->f;
-    int lo = g->first[phase], hi = lo + g->count[phase];
-    int64_t *end = arena_array(p->a, int64_t, hi - lo + 1), free_at[N_STREAMS] = {0}, busy = 0;
-    Turn t = {.phase = phase, .round = round, .times = times, .at = l->ps, .first = l->slot.n};
-    for (int i = lo; i < hi; i++) {
-        const FileStep *s = &f->step[i];
-        if (s->program != g->kind || s->phase != phase || !runs_in(s, first, last))
-            continue;
-        Slot c = {.step = i, .from = free_at[s->stream]};
-        for (int k = 0; k < N_STREAMS; k++) {
-            int of = s->wait[k] >= lo && s->wait[k] < i ? waits_until(f, s->wait[k]) : -1;
-            if (of >= 0 && of < i)
-                c.from = max64(c.from, end[of - lo]);
-        }
-        c.to = free_at[s->stream] = end[i - lo] = sum_capped(c.from, s->ps);
-        t.ps = max64(t.ps, c.to);
-        busy = s->stream == STREAM_COMPUTE ? sum_capped(busy, s->ps) : busy;
-        l->busy[s->stream] = sum_capped(l->busy[s->stream], product_capped(s->ps, times));
+    int *of = arena_array(p->a, int, g->count[phase] + 1);
+    const Plan *q = turn_plan(p, g, phase, first, last, of);
+    Timeline line = simulate(p->a, p->f->machine, q, PROGRAM_TRAIN);
+    Turn t = {.phase = phase,
+              .round = round,
+              .times = times,
+              .at = l->ps,
+              .ps = line.step_ps,
+              .exposed = line.exposed_ps,
+              .first = l->slot.n,
+              .n = q->step.n};
+    for (int i = 0; i < q->step.n; i++) {
+        Slot c = {.step = of[i], .from = line.start[i], .to = line.end[i]};
         vec_push(p->a, &l->slot, c);
     }
-    t.n = l->slot.n - t.first;
-    t.exposed = t.ps - busy;
-    for (int k = STREAM_COMPUTE + 1; k < N_STREAMS; k++)
-        find_exposed(p, l, &t, k);
+    for (int k = 0; k < N_STREAMS; k++) {
+        l->busy[k] = sum_capped(l->busy[k], product_capped(line.busy_ps[k], times));
+        if (k != STREAM_COMPUTE)
+            find_exposed(p, l, &t, k);
+    }
     l->ps = sum_capped(l->ps, product_capped(t.ps, times));
     l->exposed = sum_capped(l->exposed, product_capped(t.exposed, times));
     if (t.n)
