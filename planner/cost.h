@@ -7,7 +7,7 @@
  * proved by it.
  *
  * Work is counted in simple operations on elements, as the kernels' text has them: loads and stores
- * too, an exponential as some twenty. */
+ * too, an exponential as forty. */
 #ifndef BM_COST_H
 #define BM_COST_H
 
