@@ -1,6 +1,6 @@
 /* inspect_summary.c - the first page: what the plan is, where memory and work go. */
 #include "frontend/base/map.h"
-#include "planner/inspect_page.h"
+#include "planner/inspect_lanes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +21,21 @@ static int64_t trained_elements(const PlanFile *f)
 static void plural(Page *p, int64_t n, const char *what)
 {
     strbuf_printf(&p->s, "%lld %s%s", (long long)n, what, n == 1 ? "" : "s");
+}
+
+static void summary_time(Page *p)
+{
+    const PlanFile *f = p->f;
+    strbuf_printf(&p->s, "%s predicted on %s", page_ps(p, f->totals.step_ps),
+                  f->machine ? f->machine->name : "a machine");
+    if (f->totals.exposed_ps > 0)
+        strbuf_printf(&p->s, ", %s of it communication that nothing hides",
+                      page_ps(p, f->totals.exposed_ps));
+    int64_t least = f->bounds.lower_ps;
+    if (least > 0 && f->totals.step_ps >= least)
+        strbuf_printf(&p->s, "\n  no plan takes less than %s: the gap is at most %.1f %%",
+                      page_ps(p, least), 100 * (double)(f->totals.step_ps - least) / (double)least);
+    strbuf_char(&p->s, '\n');
 }
 
 static void summary_head(Page *p)
@@ -53,7 +68,7 @@ static void summary_head(Page *p)
     if (f->totals.step_ps < 0)
         strbuf_printf(&p->s, "its time is not predicted: no machine was named\n");
     else
-        strbuf_printf(&p->s, "%.3f ms predicted\n", (double)f->totals.step_ps * 1e-9);
+        summary_time(p);
 }
 
 /* Bytes by role: the persistent ones, and those live at the peak. */
@@ -66,6 +81,8 @@ static void summary_arena(Page *p)
     for (int i = 0; i < f->n_buffer; i++) {
         const FileBuffer *b = &f->buffer[i];
         int64_t *sum = b->persistent ? &kept[b->role] : &peak[b->role];
+        if (b->host)
+            continue;
         if (b->persistent || (b->first <= at && at <= b->last))
             *sum = sum_capped(*sum, bytes_rounded(b));
     }
@@ -211,18 +228,88 @@ static void summary_work(Page *p)
     print_work(p, "kernel", kernel, f->n_kernel, SHOWN, true, false);
 }
 
+/* How many groups are at each level, and what that moves. */
+static void summary_ranks(Page *p)
+{
+    const PlanFile *f = p->f;
+    if (f->ranks <= 1)
+        return;
+    page_heading(p, "ranks");
+    strbuf_printf(&p->s, "  %lld, state shared by %lld; accumulate = %s, reduce = %s, overlap = %s",
+                  (long long)f->ranks, (long long)f->shared_by, accumulate_words.word[f->reduced],
+                  reduce_words.word[f->invariant], f->overlap ? "auto" : "off");
+    strbuf_printf(&p->s, ", lead %d\n", f->lead);
+    Alikes all = alikes_new(p->a);
+    for (int i = 0; i < f->n_group; i++)
+        alikes_add(&all, f->group[i].path,
+                   arena_printf(p->a, "%d %d", f->group[i].level, f->group[i].offload), i,
+                   f->group[i].used, 0, 0);
+    for (int i = 0; i < all.row.n; i++) {
+        const Alike *r = &all.row.v[i];
+        const FileGroup *g = &f->group[r->first];
+        strbuf_printf(&p->s, "  %s: level %s%s", page_path(r->path), level_words.word[g->level],
+                      g->offload ? ", optimizer on the host" : "");
+        if (r->n > 1)
+            strbuf_printf(&p->s, " (%d)", r->n);
+        strbuf_printf(&p->s, "%s%s\n", g->why ? ": " : "", g->why ? g->why : "");
+    }
+    int64_t sent = 0, calls = 0;
+    for (int i = 0; i < f->n_comm; i++)
+        if (f->step[f->comm[i].step].program == PROGRAM_TRAIN) {
+            sent = sum_capped(sent, product_capped(f->comm[i].bytes, f->comm[i].times));
+            calls = sum_capped(calls, f->comm[i].times);
+        }
+    strbuf_printf(&p->s, "  a rank sends %s in %s collectives each optimizer step\n",
+                  page_bytes(p, sent), page_grouped(p, calls));
+}
+
+/* Cells of columns that some alternative has something to say in. */
+typedef struct Columns {
+    bool time, zero, recompute, overlap, host;
+} Columns;
+
+static Columns columns_of(const PlanFile *f)
+{
+    Columns c = {0};
+    for (int i = 0; i < f->n_try; i++) {
+        const FileTry *t = &f->tried[i];
+        c.time |= t->step_ps >= 0;
+        c.zero |= t->zero != NULL;
+        c.recompute |= t->recompute != NULL;
+        c.overlap |= t->overlap != NULL;
+        c.host |= t->host_bytes > 0;
+    }
+    return c;
+}
+
 static void summary_tried(Page *p)
 {
     const PlanFile *f = p->f;
     if (!f->n_try)
         return;
-    page_heading(p, "micro-batches tried");
-    Grid g = grid_new(p, ">samples|>rounds|>arena|");
+    Columns c = columns_of(f);
+    page_heading(p, "alternatives");
+    Grid g =
+        grid_new(p, arena_printf(p->a, ">samples|>rounds%s%s%s|>arena%s%s|", c.zero ? "|zero" : "",
+                                 c.recompute ? "|recompute" : "", c.overlap ? "|overlap" : "",
+                                 c.host ? "|>host" : "", c.time ? "|>step|>exposed" : ""));
     for (int i = 0; i < f->n_try; i++) {
         const FileTry *t = &f->tried[i];
         grid_cell(&g, page_grouped(p, t->micro_batch));
         grid_cell(&g, page_grouped(p, t->rounds));
+        if (c.zero)
+            grid_cell(&g, t->zero ? t->zero : "");
+        if (c.recompute)
+            grid_cell(&g, t->recompute ? t->recompute : "");
+        if (c.overlap)
+            grid_cell(&g, t->overlap ? t->overlap : "");
         grid_cell(&g, page_bytes(p, t->arena_bytes));
+        if (c.host)
+            grid_cell(&g, page_bytes(p, t->host_bytes));
+        if (c.time) {
+            grid_cell(&g, t->step_ps >= 0 ? page_ps(p, t->step_ps) : "");
+            grid_cell(&g, t->exposed_ps >= 0 ? page_ps(p, t->exposed_ps) : "");
+        }
         grid_cell(&g, t->why ? t->why : "chosen");
     }
     grid_print(&g, 2);
@@ -234,6 +321,7 @@ void page_summary(Page *p)
 {
     summary_head(p);
     summary_arena(p);
+    summary_ranks(p);
     summary_programs(p);
     summary_work(p);
     summary_tried(p);
