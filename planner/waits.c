@@ -95,11 +95,14 @@ static void phase_waits(Waits *w, int first, int count)
         w->now[k] = (Clock){{first - 1, first - 1, first - 1}};
     for (int k = first; k < first + count; k++) {
         Step *s = &w->p->step.v[k];
+        Clock before = w->now[s->stream];
         for (int j = 0; j < N_STREAMS; j++)
             if (j != (int)s->stream)
                 find_wait(w, s, (Stream)j, first);
         if (!w->p->overlap && k > first)
             serialize(w, s, &w->p->step.v[k - 1]);
+        if (s->when != WHEN_ALWAYS) /* in other rounds it waits for nothing */
+            w->now[s->stream] = before;
         w->now[s->stream].seen[s->stream] = k;
         w->over[k] = w->now[s->stream];
     }
