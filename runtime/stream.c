@@ -48,6 +48,7 @@ struct bmrt_streams {
     bool quit, first, last;
     atomic_bool failed;
     bmrt_op_fn *op;
+    bmrt_over_fn *tell;
     void *context;
     const bmrt_debug *debug;
     int rank;
@@ -87,6 +88,18 @@ static void publish(stream *me, int id)
         pthread_cond_signal(&w->wake);
         pthread_mutex_unlock(&s->mutex);
     }
+}
+
+/* The same within a phase, where somebody may want to know before the others do. */
+static void finish(stream *me, int id)
+{
+    bmrt_streams *s = me->all;
+    int over[BMRT_STREAMS];
+    for (int i = 0; s->tell && i < BMRT_STREAMS; i++)
+        over[i] = atomic_load(&s->stream[i].over);
+    if (s->tell)
+        s->tell(s->context, me->id, id, over);
+    publish(me, id);
 }
 
 /* Sleeping streams that wait for each other never wake: each link of the chain is a wait that is
@@ -156,10 +169,11 @@ static void run_ops(stream *me)
     for (int i = 0; i < me->ops.n && me->status == BMRT_OK; i++) {
         me->status = run_op(me, &me->ops.op[i]);
         if (me->status == BMRT_OK)
-            publish(me, me->ops.op[i].step);
+            finish(me, me->ops.op[i].step);
     }
     if (me->status != BMRT_OK)
         atomic_store(&me->all->failed, true);
+    finish(me, ALL);
 }
 
 static void *stream_main(void *arg)
@@ -180,11 +194,12 @@ static void *stream_main(void *arg)
         if (stop)
             return NULL;
         done++;
-        if (me->call)
+        if (me->call) {
             me->status = me->call(me->arg, &me->error);
-        else
+            publish(me, ALL);
+        } else {
             run_ops(me);
-        publish(me, ALL);
+        }
     }
 }
 
@@ -222,7 +237,7 @@ BmStatus bmrt_streams_end(bmrt_streams *s, bmrt_error *e)
 {
     stream *compute = &s->stream[BMRT_COMPUTE];
     bmrt_error ignored;
-    publish(compute, ALL);
+    finish(compute, ALL);
     for (int i = BMRT_COMM; i < BMRT_STREAMS; i++)
         (void)await(compute, (bmrt_stream_id)i, ALL, &ignored); /* compute is over: no circle */
     for (int i = 0; i < BMRT_STREAMS; i++)
@@ -238,7 +253,7 @@ void bmrt_streams_step(bmrt_streams *s, int id)
     stream *compute = &s->stream[BMRT_COMPUTE];
     if (s->debug->delays)
         bmrt_delay(s->debug, s->rank, BMRT_COMPUTE, compute->events++, STEPS_DELAYED);
-    publish(compute, id - 1);
+    finish(compute, id - 1);
 }
 
 void bmrt_streams_wait(bmrt_streams *s, bmrt_stream_id other, int id)
@@ -286,7 +301,8 @@ static int start_stream(bmrt_streams *s, int i, bool thread)
 }
 
 BmStatus bmrt_streams_create(bmrt_streams **out, const bool with[BMRT_STREAMS], bmrt_op_fn *op,
-                             void *context, const bmrt_debug *debug, int rank, bmrt_error *e)
+                             bmrt_over_fn *tell, void *context, const bmrt_debug *debug, int rank,
+                             bmrt_error *e)
 {
     *out = NULL;
     bmrt_streams *s = calloc(1, sizeof *s);
@@ -295,6 +311,7 @@ BmStatus bmrt_streams_create(bmrt_streams **out, const bool with[BMRT_STREAMS], 
         return bmrt_fail(e, BMRT_MACHINE, "no memory for streams");
     }
     s->op = op;
+    s->tell = tell;
     s->context = context;
     s->debug = debug;
     s->rank = rank;

@@ -18,10 +18,16 @@ typedef struct bmrt_streams bmrt_streams;
 typedef BmStatus bmrt_op_fn(void *context, bmrt_stream_id stream, const bmrt_op *op, bool first,
                             bmrt_error *e);
 
-/* Threads for the streams in `with` (with[BMRT_COMPUTE] is not looked at). `rank` is for delays.
- * `debug` must stay. */
+/* Steps up to `id` of a stream are over, which nobody knows yet; `over` says what is known of each
+ * stream: its last step that is over, -1, or INT_MAX. On that stream's thread. */
+typedef void bmrt_over_fn(void *context, bmrt_stream_id stream, int id,
+                          const int over[BMRT_STREAMS]);
+
+/* Threads for the streams in `with` (with[BMRT_COMPUTE] is not looked at). `tell` may be NULL;
+ * `rank` is for delays. `debug` must stay. */
 BmStatus bmrt_streams_create(bmrt_streams **out, const bool with[BMRT_STREAMS], bmrt_op_fn *op,
-                             void *context, const bmrt_debug *debug, int rank, bmrt_error *e);
+                             bmrt_over_fn *tell, void *context, const bmrt_debug *debug, int rank,
+                             bmrt_error *e);
 void bmrt_streams_destroy(bmrt_streams *s); /* NULL is fine */
 
 /* Which rounds this phase run is, for ops that run in the first or the last one only. A stream with

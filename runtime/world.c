@@ -7,6 +7,7 @@
 
 #include "runtime/bmrt_private.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum { PHASE_ROUND = 3, PHASE_WEIGHT = 1 };
@@ -28,6 +29,20 @@ static BmStatus run_op(void *context, bmrt_stream_id stream, const bmrt_op *op, 
     return bmrt_comm_op(run->world.comm, &run->pub, op, first, e);
 }
 
+static void step_over(void *context, bmrt_stream_id stream, int id, const int over[BMRT_STREAMS])
+{
+    bmrt_run *run = context;
+    if (run->world.poisons)
+        bmrt_poison_step(&run->world.poison, &run->pub, stream, id, over);
+}
+
+/* Where compute is the only stream. */
+static void alone_over(bmrt_run *run, int id)
+{
+    const int over[BMRT_STREAMS] = {-1, INT_MAX, INT_MAX};
+    step_over(run, BMRT_COMPUTE, id, over);
+}
+
 static bmrt_phase_fn *function_of(const bmrt_program *p, int phase)
 {
     bmrt_phase_fn *const f[BMRT_PHASES] = {p->pre, p->weight, p->mid, p->round, p->post, p->update};
@@ -43,13 +58,17 @@ BmStatus bmrt_phase_run(bmrt_run *run, const bmrt_program *p, int phase, int64_t
         ops[BMRT_COMM] = p->comm[phase];
     if (p->copy)
         ops[BMRT_COPY] = p->copy[phase];
+    bool rounds = phase == PHASE_ROUND || phase == PHASE_WEIGHT;
+    bool first = !rounds || run->pub.first, last = !rounds || run->pub.last;
+    if (run->world.poisons)
+        bmrt_poison_begin(&run->world.poison, p, phase, first, last);
     if (ops[BMRT_COMM].n + ops[BMRT_COPY].n == 0 || !streams) {
         if (f)
             f(&run->pub, nb);
+        alone_over(run, INT_MAX);
         return BMRT_OK;
     }
-    bool rounds = phase == PHASE_ROUND || phase == PHASE_WEIGHT;
-    bmrt_streams_begin(streams, ops, !rounds || run->pub.first, !rounds || run->pub.last);
+    bmrt_streams_begin(streams, ops, first, last);
     if (f)
         f(&run->pub, nb);
     BmStatus s = bmrt_streams_end(streams, e);
@@ -62,6 +81,8 @@ void bmrt_step_begin(bmrt *r, int id)
     bmrt_streams *s = bmrt_run_of(r)->world.streams;
     if (s)
         bmrt_streams_step(s, id);
+    else
+        alone_over(bmrt_run_of(r), id - 1);
 }
 
 void bmrt_wait(bmrt *r, bmrt_stream_id stream, int id)
@@ -235,6 +256,8 @@ BmStatus bmrt_world_find(bmrt_run *run, bmrt_error *e)
                                 sizeof warning, e);
     if (s == BMRT_OK)
         s = bmrt_debug_read(&run->world.debug, bmrt_environment, NULL, e);
+    if (s == BMRT_OK)
+        s = bmrt_poison_read(&run->world.poisons, bmrt_environment, NULL, e);
     if (s == BMRT_OK && warning[0] && run->world.found.rank == 0)
         bmrt_progress_say(&run->progress, "trainer: warning: %s", warning);
     return s;
@@ -385,8 +408,8 @@ BmStatus bmrt_world_open(bmrt_run *run, const bmrt_transport *t, const char *pro
     with[BMRT_COPY] = count_ops(m, BMRT_COPY) > 0;
     if (!with[BMRT_COMM] && !with[BMRT_COPY])
         return BMRT_OK;
-    BmStatus s =
-        bmrt_streams_create(&w->streams, with, run_op, run, &w->debug, (int)w->found.rank, e);
+    BmStatus s = bmrt_streams_create(&w->streams, with, run_op, step_over, run, &w->debug,
+                                     (int)w->found.rank, e);
     request q = {.transport = t};
     if (s == BMRT_OK)
         s = ask(run, call_create, &q, e);

@@ -7,6 +7,7 @@
 
 #include "runtime/comm.h"
 #include "runtime/peers.h"
+#include "runtime/poison.h"
 #include "runtime/rank.h"
 #include "runtime/stream.h"
 
@@ -15,6 +16,8 @@ struct bmrt_run;
 typedef struct bmrt_world {
     bmrt_ranks found; /* what the launcher says */
     bmrt_debug debug;
+    bool poisons;
+    bmrt_poison poison;
     bmrt_comm *comm;       /* NULL: nothing to communicate */
     bmrt_streams *streams; /* NULL: compute is the only stream */
     bmrt_peers peers;

@@ -48,6 +48,8 @@ needs() {
     need_header jansson.h libjansson-dev
     need_header cmocka.h libcmocka-dev
     need_header dnnl.h libdnnl-dev
+    need_command mpicc libopenmpi-dev
+    need_command mpirun openmpi-bin
     if [ "$mode" != quick ]; then
         need_command clang clang
         need_command clang-format-14 clang-format-14
