@@ -32,20 +32,21 @@ static void feed_attr(StrBuf *s, const Item *i)
     feed(s, &a, sizeof a);
 }
 
-/* An operand: the unit's own op, or what enters it, by the way it is seen. */
+/* An operand: the unit's own op, or what enters it, whoever makes that; by the way it is seen. */
 static void feed_operand(StrBuf *s, const Units *u, int unit, const Item *x)
 {
-    for (;;) {
-        int64_t words[] = {(int64_t)x->op, (int64_t)x->cls};
-        feed(s, words, sizeof words);
+    for (; x->cls == IC_VIEW || x->cls == IC_PART; x = x->in[0]) {
+        int64_t op = (int64_t)x->op;
+        feed(s, &op, sizeof op);
         feed_type(s, &x->type);
-        if (x->cls != IC_VIEW && x->cls != IC_PART)
-            break;
         feed_attr(s, x);
-        x = x->in[0];
     }
-    int64_t op = u->unit[x->id] == unit ? u->op[x->id] : -1;
-    feed(s, &op, sizeof op);
+    bool own = u->unit[x->id] == unit, given = x->cls == IC_LEAF || x->cls == IC_VIRTUAL;
+    int64_t words[] = {own ? u->op[x->id] : -1, given ? (int64_t)x->op : -1};
+    feed(s, words, sizeof words);
+    feed_type(s, &x->type);
+    if (x->cls == IC_VIRTUAL)
+        feed_attr(s, x);
 }
 
 static void feed_op(StrBuf *s, const Units *u, int unit, const Item *i)
