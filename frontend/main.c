@@ -4,6 +4,7 @@
  * job, and returns an exit code; `--emit` prints what a pass made and ends the list there. */
 #include "codegen/cc.h"
 #include "codegen/emit.h"
+#include "frontend/driver/calibrate.h"
 #include "frontend/driver/doctor.h"
 #include "frontend/driver/file.h"
 #include "frontend/driver/launch.h"
@@ -12,6 +13,7 @@
 #include "frontend/driver/tree.h"
 #include "frontend/lower.h"
 #include "planner/inspect.h"
+#include "planner/measured.h"
 #include "planner/plan.h"
 #include "planner/verify/verify.h"
 
@@ -429,6 +431,29 @@ static int doctor_command(Job *j)
     return doctor(j->arena, &home);
 }
 
+static int calibrate(Job *j)
+{
+    Home home = home_find(j->arena);
+    const char *out = j->o->out, *slash = out ? strrchr(out, '/') : NULL;
+    const char *folder = slash ? arena_strndup(j->arena, out, (size_t)(slash - out) + 1) : ".";
+    if (!is_folder(folder))
+        return cannot(arena_printf(j->arena, "cannot write '%s': '%s' is no folder", out, folder));
+    const char *text, *why = calibrate_probe(j->arena, &home, j->o->threads, j->o->ranks, &text);
+    if (why)
+        return cannot(why);
+    const Machine *m = machine_measured(j->arena, text, strlen(text), j->diag);
+    if (!m)
+        return EXIT_MACHINE;
+    StrBuf s = strbuf_new(j->arena);
+    machine_print(&s, m);
+    if (!out) {
+        fputs(s.text, stdout);
+        return EXIT_OK;
+    }
+    why = file_write(j->arena, out, s.text, s.n);
+    return why ? cannot(why) : EXIT_OK;
+}
+
 static int run_command(Job *j)
 {
     const Options *o = j->o;
@@ -451,6 +476,8 @@ static int run_command(Job *j)
         return EXIT_OK;
     case CMD_DOCTOR:
         return doctor_command(j);
+    case CMD_CALIBRATE:
+        return calibrate(j);
     case N_COMMANDS:
         break;
     }

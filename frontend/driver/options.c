@@ -7,25 +7,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MOST_RANKS = 1 << 20 }; /* as `ranks` in a file */
+enum {
+    MOST_RANKS = 1 << 20, /* as `ranks` in a file */
+    MOST_THREADS = 1024   /* as the runtime's --threads */
+};
 
 /* ---- the tables ---- */
 
 typedef struct CommandRow {
     const char *name, *operand, *what;
-    bool later; /* parsed and refused: not built yet */
 } CommandRow;
 
 static const CommandRow command_row[] = {
-    [CMD_COMPILE] = {"compile", "FILE.bm", "plan the training and build the trainer", false},
-    [CMD_RUN] = {"run", "FILE.bm", "compile if anything changed, then train", false},
-    [CMD_PLAN] = {"plan", "FILE.bm", "plan only: what fits, and what it takes", false},
-    [CMD_CHECK] = {"check", "FILE.bm", "look for mistakes in a model", false},
-    [CMD_INSPECT] = {"inspect", "DIR|plan.json", "look at a plan", false},
-    [CMD_VERIFY] = {"verify", "DIR|plan.json", "check a plan by itself", false},
-    [CMD_PRELUDE] = {"prelude", NULL, "print the blocks every model may use", false},
-    [CMD_DOCTOR] = {"doctor", NULL, "what this machine has and what it lacks", false},
-    [N_COMMANDS] = {"calibrate", NULL, "measure this machine", true},
+    [CMD_COMPILE] = {"compile", "FILE.bm", "plan the training and build the trainer"},
+    [CMD_RUN] = {"run", "FILE.bm", "compile if anything changed, then train"},
+    [CMD_PLAN] = {"plan", "FILE.bm", "plan only: what fits, and what it takes"},
+    [CMD_CHECK] = {"check", "FILE.bm", "look for mistakes in a model"},
+    [CMD_INSPECT] = {"inspect", "DIR|plan.json", "look at a plan"},
+    [CMD_VERIFY] = {"verify", "DIR|plan.json", "check a plan by itself"},
+    [CMD_PRELUDE] = {"prelude", NULL, "print the blocks every model may use"},
+    [CMD_DOCTOR] = {"doctor", NULL, "what this machine has and what it lacks"},
+    [CMD_CALIBRATE] = {"calibrate", NULL, "measure this machine: a profile for --machine"},
 };
 
 typedef enum OptionKind {
@@ -33,6 +35,7 @@ typedef enum OptionKind {
     SET_TARGET,
     SET_RANKS,
     SET_MEMORY,
+    SET_THREADS,
     SET_MICRO_BATCH,
     SET_MACHINE,
     SET_DEFINE,
@@ -63,8 +66,11 @@ typedef struct OptionRow {
 
 static const OptionRow option_row[] = {
     {"-o", "DIR", OF_MODEL, SET_OUT, 0, "folder to write into (compile, run: FILE.run)"},
+    {"-o", "FILE", BIT(CALIBRATE), SET_OUT, 0, "file to write (standard output)"},
     {"--target", "cpu|cuda", OF_MODEL, SET_TARGET, 0, "what the trainer runs on: cpu"},
     {"--ranks", "N", OF_MODEL, SET_RANKS, 0, "processes that train together: 1"},
+    {"--ranks", "N", BIT(CALIBRATE), SET_RANKS, 0, "processes of this machine that train: 1"},
+    {"--threads", "N", BIT(CALIBRATE), SET_THREADS, 0, "of a rank: its share of the cores"},
     {"-n", "N", BIT(RUN), SET_RANKS, 0, "the same as --ranks"},
     {"--machine", "NAME|FILE", OF_MODEL, SET_MACHINE, 0, "profile of the machine to plan for"},
     {"--memory", "SIZE", OF_MODEL, SET_MEMORY, 0, "bytes the plan may use per rank, as 2GiB"},
@@ -112,8 +118,7 @@ static void print_usage(void)
     printf("bmc %s - compiles the description of a model to a trainer\n\n", BM_VERSION);
     for (int i = 0; i < countof(command_row); i++) {
         const CommandRow *c = &command_row[i];
-        printf("  bmc %-9s %-14s %s%s\n", c->name, c->operand ? c->operand : "", c->what,
-               c->later ? " (not built yet)" : "");
+        printf("  bmc %-9s %-14s %s\n", c->name, c->operand ? c->operand : "", c->what);
     }
     printf("  bmc --version\n\n"
            "bmc COMMAND --help lists the options of a command.\n");
@@ -256,7 +261,7 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
     switch (r->kind) {
     case SET_OUT:
         o->out = value;
-        return *value ? EXIT_OK : bad_value(p, r, value, "a folder");
+        return *value ? EXIT_OK : bad_value(p, r, value, "a path");
     case SET_TARGET:
         if (!strcmp(value, "cpu"))
             return EXIT_OK;
@@ -267,6 +272,10 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
         return parse_count(value, &o->ranks) && o->ranks <= MOST_RANKS
                    ? EXIT_OK
                    : bad_value(p, r, value, "a number of processes");
+    case SET_THREADS:
+        return parse_count(value, &o->threads) && o->threads <= MOST_THREADS
+                   ? EXIT_OK
+                   : bad_value(p, r, value, "a number of threads");
     case SET_MACHINE:
         o->machine = value;
         return *value ? EXIT_OK : bad_value(p, r, value, "the name of a profile or its file");
@@ -423,8 +432,6 @@ bool options_parse(Arena *a, Options *o, int argc, char **argv, int *exit_code)
     if (c == countof(command_row))
         return done(exit_code, word[0] == '-' ? usage_error(NULL, "unknown option %s", word)
                                               : unknown_command(a, word));
-    if (command_row[c].later)
-        return done(exit_code, usage_error(NULL, "`bmc %s` is not built yet", word));
 
     o->command = (Command)c;
     Parse p = {a, o, see(a, o->command)};

@@ -17,6 +17,7 @@ typedef enum Command {
     CMD_VERIFY,
     CMD_PRELUDE,
     CMD_DOCTOR,
+    CMD_CALIBRATE,
     N_COMMANDS
 } Command;
 
@@ -51,8 +52,8 @@ typedef struct Options {
     const char *file; /* the operand: a model, a plan.json or a folder; NULL when it takes none */
     const char *out;  /* -o; NULL when not given */
     int64_t memory;   /* bytes; 0: not given */
-    int64_t micro_batch, ranks; /* 0: not given */
-    const char *machine;        /* profile by name or file; NULL: not given */
+    int64_t micro_batch, ranks, threads; /* 0: not given */
+    const char *machine;                 /* profile by name or file; NULL: not given */
     bool no_fuse;
     InspectView view;
     const char *view_name; /* as given: "--params"; NULL: the first page */

@@ -82,6 +82,32 @@ char *spawn_line(Arena *a, const char *words)
     return code ? NULL : arena_strndup(a, line, strcspn(line, "\n"));
 }
 
+const char *spawn_read(Arena *a, char *const word[], const char **text)
+{
+    FILE *out = tmpfile();
+    if (!out)
+        return arena_printf(a, "cannot make a temporary file: %s", strerror(errno));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fileno(out), 1);
+        execv(word[0], word);
+        _exit(127);
+    }
+    int code = pid < 0 ? 127 : finish(pid);
+    long n = fseek(out, 0, SEEK_END) == 0 ? ftell(out) : -1;
+    char *all = arena_alloc(a, n > 0 ? (size_t)n + 1 : 1);
+    rewind(out);
+    bool whole = n > 0 && fread(all, 1, (size_t)n, out) == (size_t)n;
+    fclose(out);
+    *text = all;
+    if (code == 127)
+        return arena_printf(a, "cannot start '%s'", word[0]);
+    if (code != 0 || !whole)
+        return arena_printf(a, "'%s' ended with code %d and printed %ld bytes", word[0], code, n);
+    return NULL;
+}
+
 const char *become(Arena *a, char *const word[])
 {
     fflush(NULL);

@@ -27,7 +27,7 @@ for ranks in 0 -1 two 1.5 99999999999; do
 done
 refuses 1 "no machine profile is called 'laptop'" "$BMC" compile tiny.bm -o never --machine laptop
 refuses 1 "cannot open './laptop.json'" "$BMC" compile tiny.bm -o never --machine ./laptop.json
-refuses 2 "not built yet" "$BMC" calibrate
+refuses 2 "--threads wants" "$BMC" calibrate --threads two
 refuses 2 "one view at a time" "$BMC" inspect out.run --params --memory
 refuses 2 "wants PATH" "$BMC" inspect out.run --html=
 refuses 2 "takes no value" "$BMC" inspect out.run --params=3

@@ -134,7 +134,8 @@ static void refused(void **state)
     static const char *const line[][6] = {
         {"compil", "a.bm"},
         {"a.bm"},
-        {"calibrate"},
+        {"calibrate", "a.bm"},
+        {"calibrate", "--threads", "0"},
         {"compile"},
         {"compile", "a.bm", "b.bm"},
         {"compile", "a.bm", "--memroy", "2GiB"},
