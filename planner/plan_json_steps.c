@@ -1,5 +1,6 @@
 /* plan_json_steps.c - the steps of plan.json. */
 #include "planner/plan_put.h"
+#include "planner/verify/verify.h"
 #include "planner/words.h"
 
 static void find_lines(Writer *w, int file)
@@ -58,6 +59,22 @@ static void put_uses(StrBuf *s, const char *name, const Step *t, bool written)
         put_int(s, b);
     }
     strbuf_char(s, ']');
+}
+
+/* Where what a kernel touches of flat buffers ends: several parameters or sums lie in one. */
+static void put_ends(Writer *w, const Step *t)
+{
+    enum { MOST = countof(t->kernel->arg_dtype) };
+    int64_t end[MOST];
+    bool any = false;
+    for (int i = 0; i < t->kernel->n_arg; i++) {
+        const Buffer *b = &w->p->buffer.v[t->arg[i].buffer];
+        int64_t lo;
+        if (b->batched || !reach_bytes(w->p, t, i, &lo, &end[i]))
+            end[i] = b->bytes;
+        any |= !b->batched && (b->group >= 0 || b->role == ROLE_GRAD) && end[i] != b->bytes;
+    }
+    key_sizes(w->s, "ends", end, any ? t->kernel->n_arg : 0);
 }
 
 static void put_args(StrBuf *s, const Step *t)
@@ -122,8 +139,10 @@ static void put_step(Writer *w, const Step *t)
     key_bool(s, "recompute", t->recompute);
     key_bool(s, "accumulates", accumulates);
     key_bool(s, "onto", t->onto);
+    key_bool(s, "anew", t->anew);
     key_text(s, "when", when_words.word[t->when]);
     put_args(s, t);
+    put_ends(w, t);
     key_int(s, "flops", k->flops * turns(w->p, t));
     key_int(s, "bytes", k->bytes * turns(w->p, t));
     key_int(s, "ps", t->ps);

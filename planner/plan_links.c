@@ -119,6 +119,8 @@ static bool check_step(Links *l, int i)
         s->by_rank = (Sizes){arena_array(f->arena, int64_t, s->args.n), s->args.n};
     if (s->by_rank.n != s->args.n)
         return wrong(l, "by_rank", "%d of them for %d args", s->by_rank.n, s->args.n);
+    if (s->ends.n && s->ends.n != s->args.n)
+        return wrong(l, "ends", "%d of them for %d args", s->ends.n, s->args.n);
     if (k->kind != s->kind)
         return wrong(l, "kind", "%s, but its kernel is %s", kind_words.word[s->kind],
                      kind_words.word[k->kind]);

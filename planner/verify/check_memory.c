@@ -13,9 +13,14 @@ static void check_place(Table *t, int i)
 {
     const TableBuffer *b = &t->buffer[i];
     int64_t end = b->offset + table_rounded(b); /* both at most PLAN_MAX_BYTES */
+    if (b->host && end > t->host_bytes)
+        broken(t, CHECK_V12, "%s ends at %lld in a host's arena of %lld", the_buffer(t, i),
+               (long long)end, (long long)t->host_bytes);
     if (b->offset % ARENA_ALIGN)
         broken(t, CHECK_V12, "%s lies at %lld, not a multiple of %d", the_buffer(t, i),
                (long long)b->offset, ARENA_ALIGN);
+    if (b->host)
+        return;
     if (end > t->arena_bytes)
         broken(t, CHECK_V12, "%s ends at %lld in an arena of %lld", the_buffer(t, i),
                (long long)end, (long long)t->arena_bytes);
@@ -35,6 +40,11 @@ void check_bounds(Table *t)
         const TableStep *s = &t->step[i];
         for (int k = 0; k < s->n_use; k++) {
             const TableBuffer *b = &t->buffer[s->use[k].buffer];
+            int64_t far = 0;
+            if (!mul_ok(s->use[k].by_rank, t->shared_by - 1, &far) || far < 0 || far > b->bytes)
+                broken(t, CHECK_V12, "%s moves on by %lld bytes a rank in %s of %lld bytes",
+                       the_step(t, i), (long long)s->use[k].by_rank,
+                       the_buffer(t, s->use[k].buffer), (long long)b->bytes);
             if (s->use[k].at < 0 || s->use[k].at >= (b->bytes > 0 ? b->bytes : 1))
                 broken(t, CHECK_V12, "%s uses %s from byte %lld of %lld", the_step(t, i),
                        the_buffer(t, s->use[k].buffer), (long long)s->use[k].at,
@@ -90,16 +100,40 @@ static void need_results(Table *t)
     }
 }
 
+/* Buffers by what the loop's steps do with them: written in the first turn and used in others, or
+ * used in the last turn only. */
+static void sort_turns(Table *t, int lo, int hi, bool *first, bool *other)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = lo; i <= hi; i++) {
+            const TableStep *s = &t->step[i];
+            for (int k = 0; k < s->n_use; k++) {
+                int b = s->use[k].buffer;
+                if (pass == 0)
+                    first[b] = other[b] = false;
+                else if (s->when == WHEN_FIRST && s->use[k].write)
+                    first[b] = true;
+                else if (s->when != WHEN_LAST)
+                    other[b] = true;
+            }
+        }
+}
+
 /* Widens what crosses the border of the loop of steps lo..hi, or lives from turn to turn. */
 static void need_loop(Table *t, int lo, int hi, bool chunks)
 {
+    sort_turns(t, lo, hi, t->first_turn, t->other_turn);
     for (int i = lo; i <= hi; i++) {
         const TableStep *s = &t->step[i];
         for (int k = 0; k < s->n_use; k++) {
             TableBuffer *b = &t->buffer[s->use[k].buffer];
             bool whole =
                 chunks && b->batched && b->read && !b->region; /* each chunk has its part of it */
-            if (b->persistent || !(b->lo < lo || b->hi > hi || s->use[k].add || whole))
+            bool first = !chunks && t->first_turn[s->use[k].buffer];
+            bool other = chunks || t->other_turn[s->use[k].buffer];
+            bool adds = s->use[k].add && (chunks || !s->anew);
+            if (b->persistent || !(b->lo < lo || (b->hi > hi && (other || first)) ||
+                                   (adds && other) || (first && other) || whole))
                 continue;
             /* The input's next filling is at the loop's start, where it is needed anyway. */
             bool refilled = b->role == ROLE_INPUT && !chunks && b->hi <= hi;
@@ -222,7 +256,7 @@ static void tell_overlap(Table *t, int x, int y, int step)
            the_step(t, step));
 }
 
-static void check_overlap(Table *t)
+static void check_overlap(Table *t, bool host)
 {
     Tree e = {.t = t, .n = 1};
     while (e.n < t->n_step)
@@ -234,7 +268,7 @@ static void check_overlap(Table *t)
     Slot *slot = arena_array(t->a, Slot, t->n_buffer + 1);
     int n = 0;
     for (int i = 0; i < t->n_buffer; i++)
-        if (t->buffer[i].bytes > 0)
+        if (t->buffer[i].bytes > 0 && t->buffer[i].host == host)
             slot[n++] = (Slot){t->buffer[i].offset, i};
     qsort(slot, (size_t)n, sizeof *slot, by_offset);
     for (int k = 0; k < n; k++) {
@@ -256,11 +290,30 @@ static void check_overlap(Table *t)
 
 /* ---- peak ---- */
 
+/* The host's arena holds what is kept there and nothing else. */
+static void check_host(Table *t)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < t->n_buffer; i++) {
+        const TableBuffer *b = &t->buffer[i];
+        if (b->host && !b->persistent)
+            broken(t, CHECK_V13, "%s lies in the host's arena and is not persistent",
+                   the_buffer(t, i));
+        if (b->host && !add_ok(sum, table_rounded(b), &sum))
+            sum = PLAN_MAX_COUNT;
+    }
+    if (sum != t->host_bytes)
+        broken(t, CHECK_V13, "the host's buffers are %lld bytes, the plan says %lld",
+               (long long)sum, (long long)t->host_bytes);
+}
+
 static void check_persistent(Table *t)
 {
     int64_t sum = 0, top = 0;
     for (int i = 0; i < t->n_buffer; i++) {
         const TableBuffer *b = &t->buffer[i];
+        if (b->host)
+            continue;
         if (b->persistent && !add_ok(sum, table_rounded(b), &sum)) {
             broken(t, CHECK_V13, "the persistent buffers do not fit 64 bits");
             return;
@@ -286,7 +339,7 @@ static void check_peak(Table *t)
     int64_t *change = arena_array(t->a, int64_t, t->n_step + 1);
     for (int i = 0; i < t->n_buffer; i++) {
         const TableBuffer *b = &t->buffer[i];
-        if (b->persistent)
+        if (b->persistent || b->host)
             continue;
         if (!add_ok(change[b->first], table_rounded(b), &change[b->first]) ||
             !add_ok(change[b->last + 1], -table_rounded(b), &change[b->last + 1])) {
@@ -321,9 +374,13 @@ void check_memory(Table *t)
 {
     if (!t->n_step)
         return;
+    t->first_turn = arena_array(t->a, bool, t->n_buffer + 1);
+    t->other_turn = arena_array(t->a, bool, t->n_buffer + 1);
     need_all(t);
     check_lifetimes(t);
-    check_overlap(t);
+    check_overlap(t, false);
+    check_overlap(t, true);
     check_persistent(t);
+    check_host(t);
     check_peak(t);
 }

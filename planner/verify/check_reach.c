@@ -93,17 +93,13 @@ static Reach fold_reach(const Template *t, int arg, int64_t nb)
     return r;
 }
 
-static void check_arg(Table *t, const Plan *p, const Step *s, int arg, Reach r, DType dtype)
+/* A sum over grains of squares, gradients into the tree of rounds: as long as they say. */
+static Reach runtime_reach(const Kernel *k, int arg)
 {
-    const Buffer *b = &p->buffer.v[s->arg[arg].buffer];
-    int64_t size = dtype_size(dtype), lo = 0, end = 0;
-    bool ok = r.fits && mul_ok(r.lo, size, &lo) && add_ok(lo, s->arg[arg].offset, &lo) &&
-              add_ok(r.hi, 1, &r.hi) && mul_ok(r.hi, size, &end) &&
-              add_ok(end, s->arg[arg].offset, &end);
-    if (!ok || lo < 0 || end > b->bytes)
-        broken(t, CHECK_V12, "%s: %s touches bytes %lld to %lld of argument %d, %s of %lld bytes",
-               the_step(t, s->id), s->kernel->name, (long long)lo, (long long)end - 1, arg,
-               the_buffer(t, b->id), (long long)b->bytes);
+    Reach r = {.fits = true};
+    if (k->kind == K_TREE)
+        walk(&r, arg == 0 ? k->tpl.cols : times(&r, k->tpl.rows, k->tpl.cols), 1);
+    return r;
 }
 
 /* Samples of buffer `arg` that the step goes through in one round. */
@@ -113,21 +109,86 @@ static int64_t samples(const Plan *p, const Step *s, int arg)
     return p->buffer.v[s->arg[arg].buffer].region ? g->region_samples : g->micro_batch;
 }
 
+/* What a kernel of another kind than FUSED reaches through an argument; false: not known, nothing
+ * beyond the buffer. */
+static bool plain_reach(const Plan *p, const Step *s, int arg, Reach *r)
+{
+    const Kernel *k = s->kernel;
+    if (k->kind == K_GEMM && arg < 3)
+        *r = gemm_reach(&k->gemm, arg, samples(p, s, arg));
+    else if (k->kind == K_FOLD && arg < 2)
+        *r = fold_reach(&k->tpl, arg, samples(p, s, arg));
+    else if (k->kind == K_TREE)
+        *r = runtime_reach(k, arg);
+    else if (k->kind != K_GEMM && k->kind != K_FOLD && arg < k->tpl.n_view)
+        *r = view_reach(&k->tpl.view[arg], samples(p, s, arg));
+    else
+        return false;
+    return true;
+}
+
+/* In bytes from the buffer's start. */
+static bool to_bytes(const Step *s, int arg, Reach r, DType dtype, int64_t *lo, int64_t *end)
+{
+    int64_t size = dtype_size(dtype), at = s->arg[arg].offset;
+    return r.fits && mul_ok(r.lo, size, lo) && add_ok(*lo, at, lo) && add_ok(r.hi, 1, &r.hi) &&
+           mul_ok(r.hi, size, end) && add_ok(*end, at, end);
+}
+
+bool reach_bytes(const Plan *p, const Step *s, int arg, int64_t *lo, int64_t *end)
+{
+    const Kernel *k = s->kernel;
+    Reach r;
+    if (k->kind != K_FUSED)
+        return plain_reach(p, s, arg, &r) && to_bytes(s, arg, r, k->arg_dtype[arg], lo, end);
+    bool any = false;
+    for (int i = 0; i < k->fused.ins.n; i++) {
+        const Ins *n = &k->fused.ins.v[i];
+        int64_t from = 0, to = 0;
+        if (n->acc < 0 || k->fused.access.v[n->acc].arg != arg)
+            continue;
+        if (!to_bytes(s, arg, fused_reach(k, n, samples(p, s, arg)),
+                      k->fused.access.v[n->acc].dtype, &from, &to))
+            return false;
+        *lo = any ? min64(*lo, from) : from;
+        *end = any ? max64(*end, to) : to;
+        any = true;
+    }
+    return any;
+}
+
+/* ---- the check ---- */
+
+static void check_arg(Table *t, const Plan *p, const Step *s, int arg, Reach r, DType dtype)
+{
+    const Buffer *b = &p->buffer.v[s->arg[arg].buffer];
+    int64_t lo = 0, end = 0, far = 0;
+    bool ok = to_bytes(s, arg, r, dtype, &lo, &end);
+    if (!ok || lo < 0 || end > b->bytes) {
+        broken(t, CHECK_V12, "%s: %s touches bytes %lld to %lld of argument %d, %s of %lld bytes",
+               the_step(t, s->id), s->kernel->name, (long long)lo, (long long)end - 1, arg,
+               the_buffer(t, b->id), (long long)b->bytes);
+        return;
+    }
+    if (!mul_ok(s->arg[arg].by_rank, p->shared_by - 1, &far) || far < 0 ||
+        !add_ok(far, end, &far) || far > b->bytes)
+        broken(t, CHECK_V12, "%s: argument %d moves on by %lld bytes a rank in %s of %lld bytes",
+               the_step(t, s->id), arg, (long long)s->arg[arg].by_rank, the_buffer(t, b->id),
+               (long long)b->bytes);
+}
+
 static void check_step(Table *t, const Plan *p, const Step *s)
 {
     const Kernel *k = s->kernel;
     for (int i = 0; i < k->n_arg; i++) {
         const Buffer *b = &p->buffer.v[s->arg[i].buffer];
+        Reach r;
         if (k->arg_dtype[i] != b->dtype)
             broken(t, CHECK_V01, "%s: argument %d of %s is %s, %s is %s", the_step(t, s->id), i,
                    k->name, dtype_name(k->arg_dtype[i]), the_buffer(t, b->id),
                    dtype_name(b->dtype));
-        if (k->kind == K_GEMM && i < 3)
-            check_arg(t, p, s, i, gemm_reach(&k->gemm, i, samples(p, s, i)), DT_F32);
-        if (k->kind == K_FOLD && i < 2)
-            check_arg(t, p, s, i, fold_reach(&k->tpl, i, samples(p, s, i)), k->arg_dtype[i]);
-        if (k->kind != K_GEMM && k->kind != K_FUSED && k->kind != K_FOLD && i < k->tpl.n_view)
-            check_arg(t, p, s, i, view_reach(&k->tpl.view[i], samples(p, s, i)), k->arg_dtype[i]);
+        if (k->kind != K_FUSED && plain_reach(p, s, i, &r))
+            check_arg(t, p, s, i, r, k->kind == K_GEMM ? DT_F32 : k->arg_dtype[i]);
     }
     for (int i = 0; i < k->fused.ins.n && k->kind == K_FUSED; i++) {
         const Ins *n = &k->fused.ins.v[i];

@@ -55,9 +55,15 @@ static void check_all(Table *t)
     check_form(t);
     if (t->told[CHECK_V01])
         return;
+    check_groups(t);
+    check_comm(t);
     check_bounds(t);
+    if (t->told[CHECK_V04] || t->told[CHECK_V06] || t->told[CHECK_V07])
+        return; /* what follows goes by them */
     check_flow(t);
     check_memory(t);
+    check_race(t);
+    check_cost(t);
 }
 
 bool plan_verify(const Plan *p, Diag *d)
