@@ -27,7 +27,7 @@ static void (*const page_of[N_INSPECT_PAGES])(Page *) = {
     [INSPECT_JSON] = page_json,       [INSPECT_DOT] = page_dot,
     [INSPECT_COMM] = page_comm,       [INSPECT_RECOMPUTE] = page_recompute,
     [INSPECT_TRACE] = page_trace,     [INSPECT_DIFF] = page_diff,
-    [INSPECT_WHY] = page_why,
+    [INSPECT_WHY] = page_why,         [INSPECT_HTML] = page_html,
 };
 
 bool inspect_built(InspectPage page)

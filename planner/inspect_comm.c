@@ -55,7 +55,7 @@ static const char *when_of(Page *p, const FileStep *s)
 {
     if (s->phase != PHASE_ROUND && s->phase != PHASE_WEIGHT)
         return phase_words.word[s->phase];
-    return arena_printf(p->a, "%s, %s round", step_way(s),
+    return arena_printf(p->a, "%s, %s round", step_way_in(p->f, s),
                         s->when == WHEN_ALWAYS ? "each" : when_words.word[s->when]);
 }
 
@@ -71,6 +71,12 @@ static const char *numbers_out(Arena *a, const char *text)
     return s.text;
 }
 
+/* A bucket holds several groups; it is named after the first. */
+static const char *more_groups(Page *p, const char *path, const FileKernel *k)
+{
+    return k->segments.n > 1 ? arena_printf(p->a, "%s and %d more", path, k->segments.n - 1) : path;
+}
+
 static void print_program(Page *p, int program, const Sent *sent)
 {
     const PlanFile *f = p->f;
@@ -82,8 +88,9 @@ static void print_program(Page *p, int program, const Sent *sent)
         if (s->program != program)
             continue;
         const char *under = known ? sent[s->id].under : needed_by(p, s);
-        const char *key = arena_printf(p->a, "%d %s %lld %s", c->kind, when_of(p, s),
-                                       (long long)c->bytes, numbers_out(p->a, under ? under : ""));
+        const char *key =
+            arena_printf(p->a, "%d %s %lld %s %d", c->kind, when_of(p, s), (long long)c->bytes,
+                         numbers_out(p->a, under ? under : ""), f->kernel[s->kernel].segments.n);
         alikes_add(&all, c->path, key, i, product_capped(c->bytes, c->times), sent[s->id].ps,
                    sent[s->id].exposed);
     }
@@ -99,7 +106,7 @@ static void print_program(Page *p, int program, const Sent *sent)
         const FileComm *c = &f->comm[r->first];
         const FileStep *s = &f->step[c->step];
         grid_cell(&g, kind_of(c));
-        grid_cell(&g, page_path(r->path));
+        grid_cell(&g, more_groups(p, page_path(r->path), &f->kernel[s->kernel]));
         grid_cell(&g, page_grouped(p, product_capped(r->n, c->times)));
         grid_cell(&g, page_bytes(p, c->bytes));
         grid_cell(&g, page_bytes(p, r->sum[0]));

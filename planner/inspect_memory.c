@@ -53,14 +53,14 @@ static void chart_row(Chart *c, int row, int64_t top, const int64_t *high)
 }
 
 /* Words under the chart where something begins: each is cut off where the next one starts. */
-static void chart_words(Chart *c, const char *(*word)(const FileStep *s))
+static void chart_words(Chart *c, const char *(*word)(const PlanFile *f, const FileStep *s))
 {
     Page *p = c->p;
     char *line = arena_alloc(p->a, (size_t)c->columns + 1);
     memset(line, ' ', (size_t)c->columns);
     const char *was = "";
     for (int k = 0; k < c->columns; k++) {
-        const char *w = word(&p->f->step[first_step(c, k)]);
+        const char *w = word(p->f, &p->f->step[first_step(c, k)]);
         if (strcmp(w, was) != 0) {
             memset(line + k, ' ', (size_t)(c->columns - k));
             line[k] = '|';
@@ -75,18 +75,20 @@ static void chart_words(Chart *c, const char *(*word)(const FileStep *s))
     strbuf_printf(&p->s, "%*s  %.*s\n", LABEL, "", n, line);
 }
 
-static const char *program_word(const FileStep *s)
+static const char *program_word(const PlanFile *f, const FileStep *s)
 {
+    (void)f;
     return program_words.word[s->program];
 }
-static const char *phase_word(const FileStep *s)
+static const char *phase_word(const PlanFile *f, const FileStep *s)
 {
+    (void)f;
     return phase_words.word[s->phase];
 }
-static const char *way_word(const FileStep *s)
+static const char *way_word(const PlanFile *f, const FileStep *s)
 {
     return s->phase == PHASE_ROUND && s->program == PROGRAM_TRAIN
-               ? step_way(s)[0] == 'f' ? "forward" : "backward"
+               ? step_way_in(f, s)[0] == 'f' ? "forward" : "backward"
                : "";
 }
 

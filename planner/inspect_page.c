@@ -255,6 +255,20 @@ const char *step_way(const FileStep *s)
     return s->recompute ? "recompute" : s->backward ? "backward" : "forward";
 }
 
+/* A gather is made for the steps after it, anything else of the steps before it. */
+const char *step_way_in(const PlanFile *f, const FileStep *s)
+{
+    int by = s->kind == KIND_ALL_GATHER ? 1 : -1;
+    for (int i = s->id; i >= 0 && i < f->n_step && s->stream != STREAM_COMPUTE; i += by) {
+        const FileStep *o = &f->step[i];
+        if (o->program != s->program || o->phase != s->phase)
+            break;
+        if (o->stream == STREAM_COMPUTE)
+            return step_way(o);
+    }
+    return step_way(s);
+}
+
 int64_t bytes_rounded(const FileBuffer *b)
 {
     return round_up(b->bytes, ARENA_ALIGN);

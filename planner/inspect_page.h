@@ -89,6 +89,7 @@ const char *path_join(Arena *a, const char *x, const char *y);
 /* Times a step runs in one optimizer step (or one pass of its program). */
 int64_t step_runs(const PlanFile *f, const FileStep *s);
 const char *step_way(const FileStep *s); /* "forward", "backward", "recompute" */
+const char *step_way_in(const PlanFile *f, const FileStep *s); /* of other streams' steps too */
 /* Live bytes by step: everything persistent, and the rest. */
 int64_t *live_bytes(Page *p);
 int64_t bytes_rounded(const FileBuffer *b);

@@ -330,6 +330,15 @@ static void put_buffers(Writer *w)
     list_close(s, w->p->buffer.n);
 }
 
+/* No step takes no time at all: 0 says that none was predicted. */
+static void key_tried_ps(StrBuf *s, const char *name, const Alternative *t, int64_t ps)
+{
+    if (t->step_ps)
+        key_int(s, name, ps);
+    else
+        key_null(s, name);
+}
+
 static void put_alternatives(Writer *w)
 {
     StrBuf *s = w->s;
@@ -341,8 +350,8 @@ static void put_alternatives(Writer *w)
         key_int(s, "rounds", t->rounds);
         key_int(s, "arena_bytes", t->arena_bytes);
         key_int(s, "host_bytes", t->host_bytes);
-        key_ps(s, "step_ps", w->p, t->step_ps);
-        key_ps(s, "exposed_ps", w->p, t->exposed_ps);
+        key_tried_ps(s, "step_ps", t, t->step_ps);
+        key_tried_ps(s, "exposed_ps", t, t->exposed_ps);
         key_text_null(s, "zero", t->zero);
         key_text_null(s, "recompute", t->recompute);
         key_text_null(s, "overlap", t->overlap);
