@@ -11,6 +11,8 @@ enum { LEAST_PIECES = 256, MOST_PIECES = 1 << 22 };
 /* A wait gives its core away at once and then sleeps longer and longer: compute threads have the
  * cores, and a message takes longer than a sleep of this length. */
 static const double first_nap = 5e-6, longest_nap = 250e-6, nap_growth = 1.5;
+/* A look that takes longer than this has moved bytes of a long message, and there may be more. */
+static const double busy_look = 4e-6;
 
 const char *bmrt_op_name(bmrt_op_kind kind)
 {
@@ -107,17 +109,19 @@ static BmStatus wait_for_pieces(bmrt_comm *c, bmrt_error *e)
     double since = bmrt_now(), nap = 0;
     int open = c->n;
     for (;;) {
+        double before = bmrt_now();
         BmStatus s = c->t->test(c->link, c->piece, c->n, e);
         int left = s == BMRT_OK ? count_open(c) : 0;
         if (left == 0)
             return s;
-        if (left < open) {
-            open = left;
+        double now = bmrt_now();
+        if (left < open || now - before > busy_look)
             nap = 0;
-            since = bmrt_now();
-        } else if (bmrt_now() - since > c->debug->timeout) {
+        if (left < open)
+            since = now;
+        else if (now - since > c->debug->timeout)
             return hang(c, e);
-        }
+        open = left;
         if (nap > 0)
             bmrt_sleep(nap);
         else
