@@ -1,9 +1,8 @@
-/* The pool: every unit once, for any number of threads and back to back; the sum of squares. */
+/* The pool: every unit once, for any number of threads and back to back. */
 #include "tests/unit/rt_fixture.h"
 
 #include "runtime/bmrt_private.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -58,49 +57,11 @@ static void a_block_is_not_smaller_than_asked(void **state)
     bmrt_pool_destroy(NULL);
 }
 
-static void sums_do_not_depend_on_threads(void **state)
-{
-    (void)state;
-    enum { N = 3 * 65536 + 777 };
-    real *x = malloc(N * sizeof *x);
-    bmrt_error e;
-    double exact = 0;
-    assert_non_null(x);
-    for (int i = 0; i < N; i++) {
-        x[i] = (real)((i * 7919 % 2003) - 1000) / (real)512;
-        exact += (double)x[i] * (double)x[i];
-    }
-    bmrt_model m = {.arena_bytes = N * 4};
-    real first = 0;
-    for (int threads = 1; threads <= 4; threads++) {
-        bmrt_run run = {.m = &m};
-        assert_int_equal(bmrt_pool_create(&run.pool, threads, NULL, &e), BMRT_OK);
-        assert_int_equal(bmrt_sum_create(&run, &e), BMRT_OK);
-        real out = -1, small = -1, none = -1;
-        bmrt_sum_squares(&run.pub, x, N, &out);
-        bmrt_sum_squares(&run.pub, x, 5, &small);
-        bmrt_sum_squares(&run.pub, x, 0, &none);
-        if (threads == 1)
-            first = out;
-        assert_memory_equal(&out, &first, sizeof out);
-        assert_true(fabs((double)out - exact) < 1e-5 * exact);
-        double five = 0;
-        for (int i = 0; i < 5; i++)
-            five += (double)x[i] * (double)x[i];
-        assert_true(fabs((double)small - five) < 1e-5 * five);
-        assert_true(none == 0);
-        bmrt_sum_destroy(&run);
-        bmrt_pool_destroy(run.pool);
-    }
-    free(x);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_unit_once),
         cmocka_unit_test(a_block_is_not_smaller_than_asked),
-        cmocka_unit_test(sums_do_not_depend_on_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
