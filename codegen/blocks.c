@@ -109,7 +109,7 @@ static bool moves_alike(const Blocks *b, const Step *s, const Step *t)
 /* Is the same written around the call? */
 static bool runs_alike(const Step *s, const Step *t)
 {
-    if (s->onto != t->onto || s->anew != t->anew || s->kernel->n_arg != t->kernel->n_arg)
+    if (s->when != t->when || s->anew != t->anew || s->kernel->n_arg != t->kernel->n_arg)
         return false;
     for (int i = 0; i < s->kernel->n_arg; i++)
         if (s->arg[i].by_rank != t->arg[i].by_rank)

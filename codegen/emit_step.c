@@ -197,10 +197,10 @@ static void call_gemm(Printer *p)
         field(p, "bs", g->bs, false);
     }
     if (g->accumulates && !p->step->anew)
-        strbuf_add(p->s, p->step->onto ? ", .beta = 1" : ", .beta = r->first ? 0 : 1");
-    else if (g->accumulates && (p->step->onto || p->step->region)) {
-        strbuf_add(p->s, p->step->onto ? ", .beta = 1" : ", .beta = s == 0 ? 0 : 1");
-        p->uses->s = p->uses->s || !p->step->onto;
+        strbuf_add(p->s, ", .beta = r->first ? 0 : 1");
+    else if (g->accumulates && p->step->region) {
+        strbuf_add(p->s, ", .beta = s == 0 ? 0 : 1");
+        p->uses->s = true;
     }
     strbuf_add(p->s, "},\n              ");
     for (int i = 0; i < 3; i++) {
@@ -280,9 +280,7 @@ static void key_arguments(Printer *p)
 /* Does it overwrite its accumulator? */
 static void first_argument(Printer *p)
 {
-    if (p->step->onto) {
-        strbuf_add(p->s, ", (bool[]){false}");
-    } else if (!p->step->anew) {
+    if (!p->step->anew) {
         strbuf_add(p->s, ", &r->first");
     } else if (p->step->region) {
         strbuf_add(p->s, ", (bool[]){s == 0}");
@@ -326,6 +324,8 @@ static void more_arguments(Printer *p)
 static void call_launch(Printer *p)
 {
     const Kernel *k = p->step->kernel;
+    if (p->step->when != WHEN_ALWAYS)
+        strbuf_add(p->s, p->step->when == WHEN_LAST ? "    if (r->last)\n    " : "    if (r->first)\n    ");
     strbuf_printf(p->s, "    bmrt_launch(r, %s, ", p->e->p->kernel.v[p->e->same[k->id]]->name);
     if (k->kind == K_FUSED && k->fused.chunk)
         parts(p, k->units, k->batched, k->fused.chunk);

@@ -72,6 +72,7 @@ int buffer_of(Build *b, Item *root)
     Buffer *x = &b->plan->buffer.v[root->buffer];
     x->batched = t->batched;
     x->sample_bytes = t->batched ? bytes : 0;
+    x->beside = root->beside;
     if (root->op == OP_INPUT)
         x->leaf = root->attr.leaf.leaf;
     return root->buffer;

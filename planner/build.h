@@ -55,10 +55,11 @@ struct Item {
     int64_t base;    /* of a root: elements from the buffer's start */
     int64_t by_rank; /* of a root: bytes more for each rank before this one */
     bool flat;       /* a leaf that is a whole flat buffer */
-    bool onto;       /* an accumulator that adds to what `after` wrote */
-    Item *after;     /* runs after this one */
     bool copies;     /* made to be in another item's storage: always written */
-    int update_of;   /* part of the update of this group; 0: of none, else 1 + its index */
+    int beside;      /* a sum that is added to the one in this buffer: 1 + its index */
+    When when;
+    int apart;     /* shares kernels with items of the same number only */
+    int update_of; /* part of the update of this group; 0: of none, else 1 + its index */
     VEC(Item *) part;
     VEC(Group *) reader; /* of a root: groups that load it, some of them since absorbed (empty) */
 };
@@ -68,8 +69,8 @@ typedef VEC(Item *) ItemList;
 typedef struct Bound { /* an accumulator's place in the flat gradients */
     int group;         /* 1 + index; 0: it has none */
     int64_t at;
-    bool onto;
-    const Node *after; /* what it is added onto */
+    const Node *beside;    /* kept beside this one, and added to it after the last round */
+    const Node *completes; /* the one whose last summand it is, in the order of the graph */
 } Bound;
 
 typedef struct FlatItems { /* of a group: its flat buffers as items */

@@ -29,10 +29,17 @@ static int tree_levels(int64_t rounds)
 /* Sums that are overwritten in each round, because rounds are added up elsewhere. */
 static void begin_anew(Comm *c, Phase loop, int buffer)
 {
-    for (int k = comm_first(c, loop); k < comm_end(c, loop); k++)
-        if (comm_writes(&c->p->step.v[k], buffer))
-            c->p->step.v[k].anew = true;
-    c->p->buffer.v[buffer].each_round = true;
+    for (int k = comm_first(c, loop); k < comm_end(c, loop); k++) {
+        Step *s = &c->p->step.v[k];
+        for (int j = 0; j < s->kernel->n_arg; j++) {
+            const Buffer *x = &c->p->buffer.v[s->arg[j].buffer];
+            if (s->kernel->arg_written[j] && (x->id == buffer || x->beside == buffer + 1))
+                s->anew = true;
+        }
+    }
+    for (int k = c->p->n_persistent; k < c->p->buffer.n; k++)
+        if (k == buffer || c->p->buffer.v[k].beside == buffer + 1)
+            c->p->buffer.v[k].each_round = true;
 }
 
 /* Who reads the sums after their loop reads them there. */

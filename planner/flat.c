@@ -111,13 +111,12 @@ static bool is_free_sum(const Build *b, const Node *n)
     return is_accumulator(n) && n->phase == PHASE_ROUND && !b->bound[n->id].group;
 }
 
-static void bind(Build *b, const Node *n, const FlatGroup *g, int64_t at, bool onto)
+static void bind(Build *b, const Node *n, const FlatGroup *g, int64_t at)
 {
-    b->bound[n->id] = (Bound){.group = g->id + 1, .at = at, .onto = onto};
+    b->bound[n->id] = (Bound){.group = g->id + 1, .at = at};
 }
 
-/* Sums that are only ever added up: the later ones can go onto the first. Kernels of their own
- * only: their order is the graph's. */
+/* Sums that are only ever added up, as those of a table that is used twice. */
 static bool collect_sums(const Binder *x, const Node *n, const Type *t, const Node **list,
                          int *count)
 {
@@ -125,8 +124,7 @@ static bool collect_sums(const Binder *x, const Node *n, const Type *t, const No
     if (n->op == OP_ADD && n->phase == PHASE_POST && x->users[n->id] <= 2)
         return collect_sums(x, n->in[0], t, list, count) &&
                collect_sums(x, n->in[1], t, list, count);
-    bool own_kernel = n->op == OP_MATMUL_ACC || n->op == OP_SCATTER;
-    if (!own_kernel || !is_free_sum(x->b, n) || x->users[n->id] != 1 || *count == 8 ||
+    if (!is_free_sum(x->b, n) || x->users[n->id] != 1 || *count == 8 ||
         type_count(&n->type) != type_count(t))
         return false;
     for (int k = 0; k < *count; k++)
@@ -141,22 +139,20 @@ static bool bind_gradient(Binder *x, const Node *grad, const FlatGroup *g, int64
 {
     const Node *n = same_order(grad);
     if (is_free_sum(x->b, n)) {
-        bind(x->b, n, g, at, false);
+        bind(x->b, n, g, at);
         return true;
     }
     const Node *list[8];
     int count = 0;
     if (n->op != OP_ADD || !collect_sums(x, n, &grad->type, list, &count))
         return false;
-    int first = 0;
-    for (int k = 1; k < count; k++)
-        if (list[k]->id < list[first]->id)
-            first = k;
-    for (int k = 0; k < count; k++)
-        bind(x->b, list[k], g, at, k != first);
-    for (int k = 0; k < count; k++)
-        if (k != first)
-            x->b->bound[list[k]->id].after = list[first];
+    const Node *last = list[0];
+    for (int k = 0; k < count; k++) {
+        bind(x->b, list[k], g, at);
+        x->b->bound[list[k]->id].beside = k ? list[0] : NULL;
+        last = list[k]->id > last->id ? list[k] : last;
+    }
+    x->b->bound[last->id].completes = list[0];
     return true;
 }
 
@@ -308,7 +304,7 @@ static Item *flat_item(Build *b, const FlatGroup *g, const Node *n)
     Item *i = item_new(b, n, n->op, &t, n->n_in);
     i->attr = n->attr;
     memcpy(i->in, in, (size_t)n->n_in * sizeof *in);
-    i->update_of = g->id + 1;
+    i->apart = i->update_of = g->id + 1;
     b->of_node[n->id] = i;
     return i;
 }

@@ -276,7 +276,7 @@ static Later colsum_ins(Fuser *u, Item *i)
     const Type *t = &i->in[0]->type;
     int v = fused_cast(u, value_of(u, i->in[0]), i->type.dtype);
     int64_t cols = type_count(&i->type);
-    Grain c = grain_chunk(u->k->units, cols, u->b->m->batch);
+    Grain c = grain_chunk(u->k->units, cols, u->b->plan->grain_batch);
     int64_t chunks = (u->b->nb * u->k->units + c.rows - 1) / c.rows;
     u->f->chunk = c.rows;
     if (c.samples && u->b->nb % c.samples && u->b->kind == PROGRAM_TRAIN)

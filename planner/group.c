@@ -168,7 +168,7 @@ static int64_t chunk_of(const Build *b, const Item *i)
     if (i->op != OP_BATCH_SUM)
         return 0;
     int64_t cols = type_count(&i->type);
-    return grain_chunk(type_count(&i->in[0]->type) / cols, cols, b->m->batch).rows;
+    return grain_chunk(type_count(&i->in[0]->type) / cols, cols, b->plan->grain_batch).rows;
 }
 
 /* Only groups of its own phase can wait for a group: earlier phases are over. */
@@ -235,7 +235,7 @@ static bool picks_from(const Group *g, const Group *h)
 static bool can_absorb(const Group *g, const Group *h)
 {
     if (g == h || !h->set || g->phase != h->phase || g->batched != h->batched ||
-        g->item.v[0]->update_of != h->item.v[0]->update_of)
+        g->item.v[0]->apart != h->item.v[0]->apart)
         return false;
     if (h->depth > g->depth || (h->depth < g->depth && h->fed))
         return false; /* something may wait for one and be waited for by the other */
@@ -308,7 +308,7 @@ static bool may_turn(const Build *b, const Group *g, const Item *i)
 
 static bool can_join(const Build *b, const Group *g, const Item *i, int64_t *dim, uint32_t *inner)
 {
-    if (!g->set || g->phase != i->phase || g->item.v[0]->update_of != i->update_of ||
+    if (!g->set || g->phase != i->phase || g->item.v[0]->apart != i->apart ||
         g->item.n >= MOST_ITEMS || count_reads(g, i) > MOST_READS)
         return false;
     int64_t chunk = chunk_of(b, i);

@@ -104,7 +104,7 @@ static void matmul(Build *b, Item *i)
         uniform_rows(&z, &uz)) {
         g->m = z.lead * z.rows; /* one tall product: the batch is more rows */
         g->m_nb = z.batched;
-        if (z.batched && b->nb * g->m < FEW_ROWS && b->nb < b->m->batch && b->kind == PROGRAM_TRAIN)
+        if (z.batched && b->nb * g->m < FEW_ROWS && b->nb < b->plan->grain_batch && b->kind == PROGRAM_TRAIN)
             b->plan->below_grain = true;
         g->lda = ux;
         g->ldc = uz;
@@ -141,7 +141,7 @@ static void matmul_acc(Build *b, Item *i)
     k.flops = 2 * rows * x.cols * y.cols;
     k.bytes = 4 * rows * (x.cols + y.cols);
     k.units = rows;
-    Grain c = grain_gemm(rows, b->m->batch);
+    Grain c = grain_gemm(rows, b->plan->grain_batch);
     b->plan->grain_rows = max64(b->plan->grain_rows, c.rows);
     if (!x.batched ||
         !y.batched) { /* an operand that is the same for all samples: one product each */

@@ -223,14 +223,37 @@ static void place_sum(Build *b, const Node *n, Item *i)
     if (!is_accumulator(n) || i->join || i->type.dtype != DT_F32)
         return;
     const Bound *x = &b->bound[n->id];
+    if (x->beside)
+        return; /* memory of its own */
     if (x->group) {
         i->buffer = b->plan->group.v[x->group - 1].grads;
         i->base = x->at;
-        i->onto = x->onto;
-        i->after = x->after ? item_of(b, x->after) : NULL;
         return;
     }
     i->buffer = buffer_sums(b, n->phase, type_count(&i->type), &i->base);
+}
+
+/* Several sums make one gradient: those beside it are added once all rounds are done, so that how
+ * many rounds there are does not matter. (Where rounds are added up elsewhere: in each.) */
+static void add_beside(Build *b, const Node *into)
+{
+    const Plan *p = b->plan;
+    bool each = p->invariant || (p->reduced && p->ranks > 1);
+    for (int k = 0; k < b->prog->graph->node.n; k++) {
+        if (b->bound[k].beside != into)
+            continue;
+        Item *to = item_of(b, into), *x = item_of(b, b->prog->graph->node.v[k]);
+        Item *sum = item_new(b, x->node, OP_ADD, &to->type, 2);
+        sum->cls = IC_FUSE;
+        sum->phase = PHASE_ROUND;
+        sum->in[0] = to;
+        sum->in[1] = x;
+        sum->copies = true;
+        sum->place = place_contiguous(to, &to->type);
+        sum->apart = -1 - k;
+        sum->when = p->rounds > 1 && !each ? WHEN_LAST : WHEN_ALWAYS;
+        x->beside = to->buffer + 1;
+    }
 }
 
 /* A gradient that is more than a sum over the batch: written to its place once it is complete. */
@@ -289,6 +312,8 @@ void items_make(Build *b)
         }
         b->of_node[n->id] = make_item(b, n);
         place_sum(b, n, b->of_node[n->id]);
+        if (b->bound[n->id].completes)
+            add_beside(b, b->bound[n->id].completes);
     }
     for (int k = 0; k < b->prog->root.n && b->flat; k++)
         if (b->prog->root.v[k]->op == OP_ASSIGN)

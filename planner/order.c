@@ -27,9 +27,6 @@ static void link_groups(Build *b)
         for (int j = 0; j < g->item.n; j++)
             for (int x = 0; x < g->item.v[j]->n_in; x++)
                 wait_for(b, g, g->item.v[j]->in[x]);
-        for (int j = 0; j < g->item.n; j++)
-            if (g->item.v[j]->after)
-                wait_for(b, g, g->item.v[j]->after);
     }
     /* a parameter is written after everybody of the phase has read it */
     for (int k = 0; k < b->item.n; k++) {

@@ -65,6 +65,7 @@ typedef struct Buffer {
     bool host;        /* in the host's arena (offload): offset counts there */
     bool last_round;  /* written in the last round only */
     bool each_round;  /* sums of one round: nothing in it goes on to the next */
+    int beside;       /* 1 + the buffer of gradients it is added to; 0: none */
     int sums;         /* 1 + the loop whose sums but gradients it holds; 0: none */
 } Buffer;
 
@@ -194,6 +195,8 @@ typedef struct Plan {
     int n_instance;
     uint64_t hash; /* of everything that decides what is emitted */
     int64_t ranks, micro_batch, rounds, batch;
+    int64_t grain_batch; /* samples whose sums may be cut anywhere but inside a grain: those of a
+                            rank's share of the batch, or of one round (reduce = invariant) */
     int64_t grain_rows; /* rows of tokens whose sums are formed together */
     bool below_grain;   /* a micro-batch is no whole number of grains: splitting differently changes
                            last bits */

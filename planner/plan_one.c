@@ -79,7 +79,22 @@ static Plan *plan_new(const Ask *q, const Choice *c)
     p->bucket_bytes = c->bucket_bytes;
     p->reduced = m->reduced;
     p->invariant = m->invariant;
+    p->grain_batch = p->invariant ? p->micro_batch : p->batch / p->ranks;
     return p;
+}
+
+/* Evaluation keeps nothing for a backward pass: its micro-batch is a matter of the model, so that no
+ * plan changes the order of its sums. */
+static int64_t eval_micro_batch(const Plan *p)
+{
+    enum { ROWS = 1024 };
+    int64_t rows = 1, share = p->batch / p->ranks;
+    for (int k = 0; k < p->model->input.n; k++)
+        rows = max64(rows, p->model->input.v[k].type.ndim ? p->model->input.v[k].type.dim[0] : 1);
+    int64_t nb = (ROWS + rows - 1) / rows;
+    while (nb < share && share % nb)
+        nb++;
+    return nb < share ? nb : share;
 }
 
 static void predict(Plan *p)
@@ -98,7 +113,7 @@ Plan *plan_one(const Ask *q, const Choice *c)
     set_levels(p, c);
     Map *kernels = map_new(q->a);
     program_add(p, kernels, q, c, PROGRAM_TRAIN, p->micro_batch, p->rounds);
-    program_add(p, kernels, q, c, PROGRAM_EVAL, p->micro_batch, 0);
+    program_add(p, kernels, q, c, PROGRAM_EVAL, eval_micro_batch(p), 0);
     program_add(p, kernels, q, c, PROGRAM_SAMPLE, 1, 1);
     comm_insert(p, kernels, q->d);
     cost_plan(p->machine, p);

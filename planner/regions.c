@@ -99,7 +99,7 @@ void region_of_head(Plan *p, int logits)
     span_of_head(p, g, logits, &lo, &hi);
     if (lo < 0 || !can_chunk(p, lo, hi))
         return;
-    int64_t grain = whole_grains(p, lo, hi, p->batch);
+    int64_t grain = whole_grains(p, lo, hi, p->grain_batch);
     int64_t rows = rows_of_logits(p);
     int64_t samples = round_up(max64(1, CHUNK_ROWS / max64(rows, 1)), grain);
     if (samples >= p->micro_batch)

@@ -129,7 +129,7 @@ void step_add(Build *b, const Item *from, Phase phase, const Kernel *k, const Op
               .backward = from->backward,
               .recompute = from->recompute,
               .wait = {-1, -1, -1},
-              .onto = from->onto,
+              .when = from->when,
               .group = from->update_of - 1};
     s.arg = arena_array(b->a, Operand, k->n_arg);
     memcpy(s.arg, arg, (size_t)k->n_arg * sizeof *arg);

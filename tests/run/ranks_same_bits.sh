@@ -1,0 +1,153 @@
+# The plan never changes the numbers on many ranks either: levels x recompute x overlap, hybrid
+# groups, leads, buckets, two micro-batches: the same losses, norms and weights, to the bit; between
+# worlds within rounding; with reduce = invariant the same bits again.
+#   FULL=1 sh ranks_same_bits.sh    the whole grid
+. "$SOURCE/tests/e2e/lib_e2e.sh"
+command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
+[ -e "$BUILD/libbmrt_mpi.a" ] || skip "built without MPI"
+sanitized && skip "every process would be some twenty times slower"
+sample_data
+steps=3
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+small="-D layers=3 -D width=64 -D heads=4 -D ctx=128"
+
+# model NAME BATCH TRAIN PLAN: the sample with these settings, as NAME.bm
+model() {
+    sed -E -e 's/\+ ([a-z_]+\([a-z_0-9]+\(x\)\))$/+ dropout(\1, 0.1)/' \
+        -e '/^plan \{/,$d' -e "s/^  batch  *=.*/  batch = $2/" -e "s|^train \{|train {\n$3|" \
+        "$SOURCE/samples/$sample.bm" >"$1.bm"
+    printf 'plan {\n%s\n}\n' "$4" >>"$1.bm"
+}
+
+lines() {
+    grep -vE '"schema"|"event":"done"' "$1" |
+        sed -E 's/"(tok_s|samp_s|dt_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g'
+}
+
+# Evaluation is summed in the order of each world.
+training() {
+    grep -v valid_loss "$1" >"$1.t"
+    mv "$1.t" "$1"
+}
+
+# go TAG RANKS OPTION...: compiles TAG.bm and trains on so many ranks.
+go() {
+    tag=$1
+    ranks=$2
+    shift 2
+    # shellcheck disable=SC2086
+    expect 0 "$BMC" compile "$tag.bm" -o "$tag" --ranks "$ranks" $small "$@" || return 1
+    if [ "$ranks" = 1 ]; then
+        expect 0 "$tag/trainer" --threads 1 --stop-after $steps --save "$tag.safetensors" \
+            --metrics "$tag.jsonl" --valid few.txt || return 1
+    else
+        expect 0 mpirun -n "$ranks" --oversubscribe --bind-to none "$tag/trainer" --threads 1 \
+            --stop-after $steps --save "$tag.safetensors" --metrics "$tag.jsonl" --valid few.txt ||
+            return 1
+    fi
+    lines "$tag.jsonl" >"$tag.lines"
+    sed -n 's/^{"hash":"\([0-9a-f]*\)".*/\1/p' "$tag/plan.json" | head -n 1 >>hashes
+}
+
+# same TAG AS: what it computed, to the bit.
+same() {
+    if ! cmp -s "$2.lines" "$1.lines"; then
+        echo "$1 differs from $2"
+        diff "$2.lines" "$1.lines" | head -n 6
+        bad=1
+    fi
+    must "weights of $1 as of $2" cmp "$2.safetensors" "$1.safetensors"
+    rm -rf "$1.safetensors" "$1"
+}
+
+
+runs=0
+: >hashes
+batch=48
+# variant RANKS TAG TRAIN PLAN [OPTION...]: as the first of its family (the tag up to the dot).
+variant() {
+    ranks=$1
+    tag=$sample.$2.$ranks
+    first=$sample.${2%%.*}.first
+    model "$tag" $batch "$3" "$4"
+    shift 4
+    go "$tag" "$ranks" "$@" || return
+    must "$tag has whole grains" grep -q '"below_grain":false' "$tag/plan.json"
+    case $tag in *.invariant.*) training "$tag.lines" ;; esac
+    runs=$((runs + 1))
+    if [ -e "$first.lines" ]; then
+        same "$tag" "$first"
+    else
+        mv "$tag.lines" "$first.lines"
+        mv "$tag.safetensors" "$first.safetensors"
+    fi
+}
+
+# near A B: losses within 1e-5 of each other.
+near() {
+    for f in "$1" "$2"; do
+        sed -n 's/.*"loss":\([0-9.e-]*\),"grad_norm.*/\1/p' "$f.lines" >"$f.losses"
+    done
+    must "losses of $1 near those of $2" sh -c "paste '$1.losses' '$2.losses' |
+        awk '{ d = (\$1 - \$2) / \$2; if (d > 1e-5 || d < -1e-5) bad = 1 } END { exit bad || NR != $steps }'"
+}
+
+levels() { # levels RANKS FAMILY TRAIN [OPTION...]
+    n=$1
+    family=$2
+    train=$3
+    shift 3
+    variant $n $family.z0 "$train" "zero = 0" "$@"
+    variant $n $family.z1 "$train" "zero = 1
+overlap = off" "$@"
+    variant $n $family.z2 "$train" "zero = 2
+lead = 2" "$@"
+    variant $n $family.z3 "$train" "zero = 3
+recompute = all" "$@"
+}
+
+for sample in gpt llama; do
+    stack=h
+    [ $sample = llama ] && stack=layers
+    variant 1 one.z0 "" ""
+    levels 4 four ""
+    variant 4 four.once "" "zero = once
+bucket = 16KiB"
+    variant 4 four.mixed "" "zero = 1
+zero $stack.1 = 3
+zero $stack.2 = once
+recompute $stack.1 = all"
+    variant 4 four.micro "" "zero = 3" --micro-batch 4
+    variant 4 four.hybrid "" "zero = 3
+hybrid = 2"
+    levels 3 three ""
+    near $sample.four.first $sample.one.first
+    near $sample.three.first $sample.one.first
+    [ $sample = llama ] && [ -z "${FULL:-}" ] && continue
+    levels 4 reduced "  accumulate = reduced" --micro-batch 4
+    variant 4 reduced.once "  accumulate = reduced" "zero = once" --micro-batch 4
+    near $sample.reduced.first $sample.one.first
+    batch=64
+    variant 1 invariant.one "  reduce = invariant" "" --micro-batch 4
+    variant 2 invariant.two "  reduce = invariant" "zero = 2" --micro-batch 4
+    variant 4 invariant.z0 "  reduce = invariant" "zero = 0" --micro-batch 4
+    variant 4 invariant.z3 "  reduce = invariant" "zero = 3" --micro-batch 4
+    batch=48
+    [ -n "${FULL:-}" ] || continue
+    for n in 4 3; do
+        family=four
+        [ $n = 3 ] && family=three
+        for z in 0 1 2 3 once; do
+            for r in none all auto; do
+                for o in off auto; do
+                    variant $n "$family.z$z.$r.$o" "" "zero = $z
+recompute = $r
+overlap = $o"
+                done
+            done
+        done
+    done
+done
+must "every plan has its own hash" [ "$(sort hashes | uniq -d | wc -l)" = 0 ]
+echo "$runs runs of $steps steps"
+exit $bad
