@@ -108,7 +108,7 @@ recompute = all" "$@"
 
 for sample in gpt llama; do
     stack=h
-    [ $sample = llama ] && stack=layers
+    [ $sample = llama ] && stack=model.layers
     variant 1 one.z0 "" ""
     levels 4 four ""
     variant 4 four.once "" "zero = once
