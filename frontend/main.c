@@ -355,6 +355,7 @@ static int inspect_command(Job *j)
     io.page = (InspectPage)j->o->view;
     io.what = j->o->why;
     io.other = j->o->other;
+    io.rank = j->o->rank;
     if (!inspect_built(io.page))
         return usage_error("bmc inspect --help", "%s is not built yet", j->o->view_name);
     if (!j->o->view_to)

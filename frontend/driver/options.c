@@ -43,6 +43,7 @@ typedef enum OptionKind {
     SET_EMIT,
     SET_VIEW,
     SET_VIEW_TO, /* may be followed by =PATH */
+    SET_RANK,
     SET_JSON,
     SET_LATER, /* not built yet */
     SET_HELP
@@ -91,6 +92,7 @@ static const OptionRow option_row[] = {
     {"--diff", NULL, OF_INSPECT, SET_VIEW, VIEW_DIFF, "two plans side by side: --diff A B"},
     {"--html", "PATH", OF_INSPECT, SET_VIEW_TO, VIEW_HTML, "a page to look at in a browser"},
     {"--trace", "PATH", OF_INSPECT, SET_VIEW_TO, VIEW_TRACE, "the timeline as a Chrome trace"},
+    {"--rank", "R", OF_INSPECT, SET_RANK, 0, "whose part --params and --trace show: 0"},
     {"--json", NULL, BIT(VERIFY), SET_JSON, 0, "the result for programs"},
     {"--help", NULL, OF_ALL, SET_HELP, 0, "this text"},
 };
@@ -200,6 +202,13 @@ static bool parse_count(const char *text, int64_t *out)
     return !*end && !errno && n > 0;
 }
 
+/* A rank: 0 too. */
+static bool parse_rank(const char *text, int64_t *out)
+{
+    *out = 0;
+    return strcmp(text, "0") == 0 || parse_count(text, out);
+}
+
 /* ---- parsing ---- */
 
 typedef struct Parse {
@@ -295,6 +304,8 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
     case SET_VIEW:
     case SET_VIEW_TO:
         return set_view(p, r, value);
+    case SET_RANK:
+        return parse_rank(value, &o->rank) ? EXIT_OK : bad_value(p, r, value, "a rank's number");
     case SET_JSON:
         o->json = true;
         return EXIT_OK;

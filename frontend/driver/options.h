@@ -53,6 +53,7 @@ typedef struct Options {
     const char *out;  /* -o; NULL when not given */
     int64_t memory;   /* bytes; 0: not given */
     int64_t micro_batch, ranks, threads; /* 0: not given */
+    int64_t rank;                        /* of VIEW_PARAMS and VIEW_TRACE: whose part is shown */
     const char *machine;                 /* profile by name or file; NULL: not given */
     bool no_fuse;
     InspectView view;
