@@ -2,9 +2,12 @@
 set -eu
 "$BMC" plan "$SOURCE/samples/mlp.bm" -o run >/dev/null
 
-for page in "" --params --memory --timeline --json --dot; do
+for page in "" --params --memory --timeline --json --dot --comm --recompute --html --why; do
+    [ "$page" = --why ] && page="--why memory"
+    # shellcheck disable=SC2086
     "$BMC" inspect run $page >out
     test -s out
+    # shellcheck disable=SC2086
     "$BMC" inspect run/plan.json $page | cmp - out # the folder or the file
 done
 "$BMC" inspect run | grep -q '^MLP  (mlp.bm, plan [0-9a-f]\{16\})$'
