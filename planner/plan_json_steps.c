@@ -72,8 +72,7 @@ static void put_ends(Writer *w, const Step *t)
         int64_t lo;
         if (b->batched || !reach_bytes(w->p, t, i, &lo, &end[i]))
             end[i] = b->bytes;
-        bool flat = b->group >= 0 || b->role == ROLE_GRAD || t->arg[i].by_rank;
-        any |= flat && !b->batched && end[i] != b->bytes;
+        any |= !b->batched && end[i] != b->bytes;
     }
     key_sizes(w->s, "ends", end, any ? t->kernel->n_arg : 0);
 }

@@ -122,7 +122,7 @@ typedef struct FileStep {
     Ints reads, writes, waits, args;
     int wait[N_STREAMS];    /* `waits` by the stream of the step named; -1: none */
     Sizes offsets, by_rank; /* as many as args */
-    Sizes ends; /* of args in flat buffers: bytes from the buffer's start it stays below; as many as
+    Sizes ends; /* of args without a batch: bytes from the buffer's start it stays below; as many as
                    args, or none: what it touches ends with the buffer */
     bool backward, recompute, accumulates, onto, anew;
     int when; /* When */

@@ -156,5 +156,6 @@ void check_race(Table *t);                 /* V14, and V03 V07 V11 between strea
 void check_memory(Table *t);               /* V11 V13 */
 void check_cost(Table *t);                 /* V24 V25 */
 void check_reach(Table *t, const Plan *p); /* V12: what kernels can touch */
+void check_remat(Table *t, const Plan *p); /* V15 V16 */
 
 #endif

@@ -73,6 +73,11 @@ bool plan_verify(const Plan *p, Diag *d)
         check_all(&t);
         if (!failures(&t))
             check_reach(&t, p);
+        if (!t.told[CHECK_V01])
+            check_remat(&t, p);
+        if (p->hash != plan_hash(p))
+            broken(&t, CHECK_V23, "the plan says %016llx, its hash is %016llx",
+                   (unsigned long long)p->hash, (unsigned long long)plan_hash(p));
     }
     return finish(&t);
 }

@@ -30,9 +30,12 @@
     X(V12, "bounds-align", "every access lies in its buffer, every buffer in the arena")           \
     X(V13, "peak", "the arena's numbers, computed again, are the plan's")                          \
     X(V14, "race", "two uses of the same bytes, one writing, are ordered by streams and waits")    \
+    X(V15, "remat-pure", "what is computed again is what the forward computed")                    \
+    X(V16, "rng-replay", "random numbers drawn again have the forward's keys")                     \
     X(V20, "acc-init", "an accumulator starts with its first part and loses none")                 \
     X(V21, "bucket-cover", "the pieces of collectives cover each group's shard once")              \
     X(V22, "norm-once", "every group's grains are in the norm once")                               \
+    X(V23, "plan-hash", "the hash is that of the plan")                                            \
     X(V24, "cost-replay", "the predicted times follow from those of the steps")                    \
     X(V25, "bound-replay", "the bounds follow from what they are made of")
 

@@ -39,7 +39,7 @@ static void check_plan(const Model *m, const PlanOptions *o, Diag *d, int *steps
         InspectOptions io = {.page = (InspectPage)page};
         StrBuf text = strbuf_new(a);
         inspect_text(&text, f, &io);
-        assert_true(text.n > 100);
+        assert_true(text.n > 0);
     }
     *steps += p->step.n;
     arena_free(a);
