@@ -3,7 +3,7 @@
  *   bmrt_probe [THREADS [RANKS]]      0 threads: this rank's share of the cores
  *
  * Everything goes through the calls emitted code makes (bmrt_gemm, bmrt_launch), in an arena like
- * a trainer's. A figure is the second best of several passes. What a rate counts is what
+ * a trainer's. A figure is the best of several passes. What a rate counts is what
  * planner/cost_work.c counts: loads and stores are operations, an exponential is forty.
  */
 #include "runtime/bmrt_private.h"
@@ -39,12 +39,6 @@ typedef struct figure {
     double time[PASSES]; /* seconds of one call */
 } figure;
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static double batch(probe *p, const figure *f)
 {
     double begin = bmrt_now();
@@ -73,13 +67,13 @@ static void measure(probe *p, figure *f, int pass)
     f->time[pass] = batch(p, f) / (double)f->calls;
 }
 
-/* Neighbours only ever make a batch longer, and one that was lucky is no rule: the second best. */
+/* Neighbours only ever make a batch longer: the best of all passes. */
 static double seconds(const figure *f)
 {
-    double time[PASSES];
-    memcpy(time, f->time, sizeof time);
-    qsort(time, PASSES, sizeof *time, by_size);
-    return time[1];
+    double best = f->time[0];
+    for (int i = 1; i < PASSES; i++)
+        best = f->time[i] < best ? f->time[i] : best;
+    return best;
 }
 
 /* ---- products ---- */
