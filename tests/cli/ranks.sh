@@ -64,4 +64,31 @@ for signal in INT TERM; do
         must "rank $rank was told of $signal" [ "$(grep -c "rank $rank stops" out)" = 1 ]
     done
 done
+
+# The README's `plan` section is one that works.
+{
+    sed '/^plan {/,/^}/d' "$SOURCE/samples/gpt.bm"
+    awk '/^    plan \{/ { on = 1 } on { print } on && /^    }/ { exit }' "$SOURCE/README.md"
+} >readme.bm
+must "README.md has a section \`plan\`" grep -q "ranks  *= 4" readme.bm
+expect 0 "$BMC" plan readme.bm
+says out "4 ranks"
+
+# The real thing: flags beat the file, the losses are those of one rank.
+if ! "$BMC" doctor | grep -q "libbmrt_mpi.a$"; then
+    [ $bad = 0 ] && exit 77
+    exit 1
+fi
+cp tiny.bm two.bm
+echo 'plan { ranks = 4 }' >>two.bm
+expect 0 "$BMC" run two.bm -n 1 -- --metrics one.jsonl
+expect 0 "$BMC" run two.bm --ranks 2 -- --metrics two.jsonl
+says err "2 ranks"
+losses() { sed -n 's/.*"step":\([0-9]*\),.*"loss":\([0-9.e-]*\),.*/\1 \2/p' "$1"; }
+losses one.jsonl >one
+losses two.jsonl >two
+must "five losses" [ "$(wc -l <one)" = 5 ]
+must "the losses of one rank" awk '
+    { getline other <"two"; split(other, b); d = $2 - b[2]; d = d < 0 ? -d : d }
+    $1 != b[1] || d > 1e-5 * $2 { exit 1 }' one
 exit $bad
