@@ -309,7 +309,6 @@ void offsets_assign(Plan *p)
     p->max_live_bytes = r.max_live;
     p->max_live_step = (int)r.at;
     p->offsets_proved = r.height == r.max_live;
-    p->search_work += r.work;
     p->arena_bytes = at + r.height;
     arena_free(scratch);
 }

@@ -11,7 +11,6 @@ typedef struct Choice {
     const uint64_t **kept;   /* what units keep instead, see recompute.h; NULL: nothing to say */
     struct RecomputeProbe *probe; /* likewise */
     int lead;                     /* units a gather is issued ahead, where the file says nothing */
-    int64_t bucket_bytes;         /* likewise */
 } Choice;
 
 typedef struct Ask { /* what a plan is made for: the file's and the flags' requests, together */

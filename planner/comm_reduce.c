@@ -152,14 +152,18 @@ static void bucket_add(Bucket *x, const FlatGroup *g, KernelKind kind, Operand w
     x->elems += elems;
 }
 
-static int64_t bucket_limit(const Plan *p, const FlatGroup *g)
+/* Elements a rank of one collective. What the file says holds for large groups too; the planner only
+ * puts small ones together: a large one is ready all at once, and pieces would gain nothing. */
+static int64_t bucket_most(const Plan *p, const FlatGroup *g, bool *cut)
 {
     int64_t asked = p->model->param.v[g->param[0]].bucket;
-    return asked ? asked : p->bucket_bytes;
+    *cut = asked > 0;
+    int64_t bytes = asked ? asked : p->bucket_bytes;
+    return max64(bytes / 4 / p->shared_by / NORM_GRAIN, 1) * NORM_GRAIN;
 }
 
-/* A group's gradients, ready at `before`: with those waiting when they are few, in pieces when they
- * are many. */
+/* A group's gradients, ready at `before`: with those waiting when they are few, in pieces when that
+ * is asked for. */
 static void reduce_group(Comm *c, Bucket *x, const FlatGroup *g, Operand whole, int before,
                          When when)
 {
@@ -170,10 +174,10 @@ static void reduce_group(Comm *c, Bucket *x, const FlatGroup *g, Operand whole, 
         shard.by_rank = g->shard * 4;
     }
     KernelKind kind = g->level == LEVEL_0 && g->grad_shard < 0 ? K_ALL_REDUCE : K_REDUCE_SCATTER;
-    int64_t limit = bucket_limit(p, g);
-    int64_t most = max64(limit / 4 / p->shared_by / NORM_GRAIN, 1) * NORM_GRAIN;
-    for (int64_t at = 0; at < g->shard; at += most) {
-        int64_t n = g->shard - at < most ? g->shard - at : most;
+    bool cut;
+    int64_t most = bucket_most(p, g, &cut), piece = cut ? most : g->shard;
+    for (int64_t at = 0; at < g->shard; at += piece) {
+        int64_t n = g->shard - at < piece ? g->shard - at : piece;
         if (x->k.coll.n_segment &&
             (x->kind != kind || x->elems + n > most || x->k.coll.n_segment == MAX_SEGMENTS))
             bucket_flush(c, x, before, when);

@@ -75,6 +75,8 @@ Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *
     q.ranks = o->ranks ? o->ranks : m->plan.ranks ? m->plan.ranks : 1;
     q.shared_by = m->plan.hybrid ? m->plan.hybrid : q.ranks;
     q.memory = o->memory ? o->memory : m->plan.memory;
+    if (!q.memory && o->machine)
+        q.memory = o->machine->memory_bytes;
     int64_t micro = o->micro_batch ? o->micro_batch : m->plan.micro_batch;
     *no_fit = false;
     if (!ranks_divide(&q) || !micro_divides(&q, micro) || !hybrid_divides(&q))

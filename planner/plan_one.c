@@ -58,6 +58,15 @@ static void set_levels(Plan *p, const Choice *c)
     }
 }
 
+/* Messages so large that starting one takes a tenth of sending it. */
+static int64_t bucket_bytes(const Machine *m)
+{
+    const LinkCost *l = &m->link[m->link[LINK_NET].bytes_per_s ? LINK_NET : LINK_NODE];
+    __extension__ typedef __int128 Wide;
+    int64_t bytes = (int64_t)((Wide)l->alpha_ps * l->bytes_per_s / 100000000000);
+    return bytes < 65536 ? 65536 : bytes;
+}
+
 static Plan *plan_new(const Ask *q, const Choice *c)
 {
     const Model *m = q->m;
@@ -76,15 +85,15 @@ static Plan *plan_new(const Ask *q, const Choice *c)
     p->memory = q->memory;
     p->overlap = !m->plan.no_overlap;
     p->lead = !p->overlap ? 0 : m->plan.lead >= 0 ? m->plan.lead : c->lead;
-    p->bucket_bytes = c->bucket_bytes;
+    p->bucket_bytes = bucket_bytes(q->machine);
     p->reduced = m->reduced;
     p->invariant = m->invariant;
     p->grain_batch = p->invariant ? p->micro_batch : p->batch / p->ranks;
     return p;
 }
 
-/* Evaluation keeps nothing for a backward pass: its micro-batch is a matter of the model, so that no
- * plan changes the order of its sums. */
+/* Evaluation keeps nothing for a backward pass: its micro-batch is a matter of the model, so that
+ * no plan changes the order of its sums. */
 static int64_t eval_micro_batch(const Plan *p)
 {
     enum { ROWS = 1024 };

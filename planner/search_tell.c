@@ -1,0 +1,190 @@
+/* search_tell.c - what the search found, for people: alternatives and why they lost, how far the
+ * plan is from what cannot be beaten, or why there is none. */
+#include "planner/search.h"
+#include "planner/words.h"
+
+#include <string.h>
+
+enum { MOST_ALTERNATIVES = 24 };
+
+/* ---- alternatives ---- */
+
+static const char *zero_words(const Search *s, const Plan *p, const Choice *c)
+{
+    if (s->q->ranks == 1)
+        return "-";
+    return s->levels ? level_words.word[c->level] : arena_printf(p->arena, "as the file says");
+}
+
+static const char *recompute_words(const Choice *c)
+{
+    return c->kept ? "mixed" : c->recompute == RECOMPUTE_ALL ? "all" : "none";
+}
+
+static const char *overlap_words(const Search *s, const Plan *p, const Choice *c)
+{
+    if (s->q->ranks == 1)
+        return "-";
+    return p->overlap ? arena_printf(p->arena, "auto, lead %d", c->lead) : "off";
+}
+
+/* In thousandths, rounded up: nothing that lost looks as good. */
+static const char *percent(Arena *a, int64_t more, int64_t of)
+{
+    __extension__ typedef __int128 Wide;
+    int64_t t = of > 0 ? (int64_t)(((Wide)more * 1000 + of - 1) / of) : 0;
+    return arena_printf(a, "%lld.%lld %%", (long long)(t / 10), (long long)(t % 10));
+}
+
+static const char *why_lost(const Search *s, const Result *r, const Result *best, Plan *p)
+{
+    if (r == best)
+        return NULL;
+    if (r->arena_bytes == INT64_MAX)
+        return "its sizes leave what can be counted";
+    if (!r->fits) {
+        StrBuf more = strbuf_new(p->arena);
+        strbuf_bytes(&more, r->arena_bytes - s->q->memory);
+        return arena_printf(p->arena, "needs %s more than memory", more.text);
+    }
+    if (r->step_ps > best->step_ps)
+        return arena_printf(p->arena, "%s slower",
+                            percent(p->arena, r->step_ps - best->step_ps, best->step_ps));
+    if (r->arena_bytes > best->arena_bytes)
+        return "as fast, and needs more memory";
+    return "as good: the other came first";
+}
+
+static int64_t rank_of(const Result *r)
+{
+    return r->fits ? r->step_ps : INT64_MAX;
+}
+
+void search_remember(const Search *s, const Result *best, Plan *p)
+{
+    int n = s->result.n;
+    const Result **order = arena_array(p->arena, const Result *, n + 1);
+    for (int k = 0; k < n; k++) {
+        int j = k;
+        for (; j > 0 && rank_of(order[j - 1]) > rank_of(s->result.v[k]); j--)
+            order[j] = order[j - 1];
+        order[j] = s->result.v[k];
+    }
+    for (int k = -1; k < n && p->tried.n < MOST_ALTERNATIVES; k++) {
+        const Result *r = k < 0 ? best : order[k];
+        if ((k >= 0 && r == best) || r->arena_bytes == INT64_MAX)
+            continue;
+        Alternative x = {.micro_batch = r->choice.micro_batch,
+                         .rounds = r->rounds,
+                         .arena_bytes = r->arena_bytes,
+                         .host_bytes = r->host_bytes,
+                         .step_ps = r->step_ps,
+                         .exposed_ps = r->exposed_ps,
+                         .zero = zero_words(s, p, &r->choice),
+                         .recompute = recompute_words(&r->choice),
+                         .overlap = overlap_words(s, p, &r->choice),
+                         .fits = r->fits,
+                         .why = why_lost(s, r, best, p)};
+        vec_push(p->arena, &p->tried, x);
+    }
+}
+
+/* ---- bound ---- */
+
+/* What check V25 computes: floor of fixed + sum of least options - multiplier * what is free. */
+static int64_t bound_value(const Bounds *b)
+{
+    __extension__ typedef __int128 Wide;
+    Wide sum = (Wide)b->fixed_ps * b->lambda_den +
+               (Wide)b->lambda_num * ((Wide)b->fixed_bytes - b->capacity);
+    for (int i = 0; i < b->option.n;) {
+        Wide least = 0;
+        int from = i;
+        for (; i < b->option.n && b->option.v[i].unit == b->option.v[from].unit; i++) {
+            Wide cost = (Wide)b->option.v[i].ps * b->lambda_den +
+                        (Wide)b->option.v[i].bytes * b->lambda_num;
+            least = i == from || cost < least ? cost : least;
+        }
+        sum += least * b->option.v[from].count;
+    }
+    Wide lower = sum / b->lambda_den - (sum % b->lambda_den < 0);
+    return lower > 0 ? (int64_t)lower : 0;
+}
+
+/* Kernels cannot all be faster than they are in the candidate where they take least. */
+void search_bound(const Search *s, const Result *best, Plan *p)
+{
+    p->bounds = (Bounds){.lambda_den = 1, .fixed_ps = INT64_MAX};
+    for (int k = 0; k < s->result.n; k++) {
+        const Result *r = s->result.v[k];
+        if (r->arena_bytes < INT64_MAX && r->step_ps - r->exposed_ps < p->bounds.fixed_ps)
+            p->bounds.fixed_ps = r->step_ps - r->exposed_ps;
+    }
+    if (best->choice.kept && s->bound.lambda_den > 0 && bound_value(&s->bound) <= p->step_ps)
+        p->bounds = s->bound;
+    p->bounds.lower_ps = bound_value(&p->bounds);
+}
+
+/* ---- nothing fits ---- */
+
+static void tell_roles(const Plan *p, Diag *d)
+{
+    static const struct {
+        BufferRole role;
+        const char *what;
+    } line[] = {{ROLE_PARAM, "parameters"},
+                {ROLE_STATE, "optimizer state"},
+                {ROLE_GATHERED, "gathered parameters"},
+                {ROLE_GRAD, "gradients and sums"},
+                {ROLE_SAVED, "saved activations"},
+                {ROLE_TEMP, "temporaries"},
+                {ROLE_COMM, "staging of collectives"}};
+    StrBuf s = strbuf_new(p->arena);
+    for (int k = 0; k < countof(line); k++) {
+        int64_t bytes = 0;
+        for (int i = 0; i < p->buffer.n; i++) {
+            const Buffer *b = &p->buffer.v[i];
+            bool live =
+                b->persistent || (b->first <= p->max_live_step && p->max_live_step <= b->last);
+            if (b->role == line[k].role && live && b->first >= 0 && !b->host)
+                bytes += round_up(b->bytes, ARENA_ALIGN);
+        }
+        if (!bytes)
+            continue;
+        strbuf_printf(&s, "%s%s ", s.n ? ", " : "", line[k].what);
+        strbuf_bytes(&s, bytes);
+    }
+    diag_note(d, NO_SPAN, "at its peak: %s", s.text ? s.text : "nothing");
+}
+
+void search_tell_no_fit(const Search *s)
+{
+    const Ask *q = s->q;
+    const Result *least = s->result.v[0];
+    for (int k = 1; k < s->result.n; k++)
+        if (s->result.v[k]->arena_bytes < least->arena_bytes)
+            least = s->result.v[k];
+    const Plan *p = plan_one(q, &least->choice);
+    StrBuf need = strbuf_new(q->a), have = strbuf_new(q->a), kept = strbuf_new(q->a);
+    strbuf_bytes(&need, p->arena_bytes);
+    strbuf_bytes(&have, q->memory);
+    strbuf_bytes(&kept, p->persistent_bytes);
+    const Model *m = q->m;
+    Span at =
+        m->plan.memory_at.file >= 0 && m->plan.memory == q->memory ? m->plan.memory_at : NO_SPAN;
+    diag_error(q->d, at, "no plan fits: the least found needs %s (%lld bytes), memory is %s",
+               need.text, (long long)p->arena_bytes, have.text);
+    diag_note(q->d, NO_SPAN,
+              "parameters and optimizer state take %s; micro-batch %lld in %lld rounds%s%s%s",
+              kept.text, (long long)p->micro_batch, (long long)p->rounds,
+              least->choice.recompute == RECOMPUTE_ALL ? ", all recomputed" : "",
+              q->ranks > 1 && s->levels ? ", zero " : "",
+              q->ranks > 1 && s->levels ? level_words.word[least->choice.level] : "");
+    tell_roles(p, q->d);
+    if (p->persistent_bytes > q->memory / 2)
+        diag_help(q->d, "give --memory %s or more, or share the state over more than %lld rank%s",
+                  need.text, (long long)q->ranks, q->ranks > 1 ? "s" : "");
+    else
+        diag_help(q->d, "give --memory %s or more, or make the model or its context smaller",
+                  need.text);
+}
