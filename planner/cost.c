@@ -71,6 +71,12 @@ static StepCost launch_cost(const Machine *m, const Work *w)
     return c;
 }
 
+int64_t cost_work_ps(const Machine *m, const Work *w)
+{
+    StepCost c = launch_cost(m, w);
+    return sum(c.launch_ps, max64(c.math_ps, c.memory_ps));
+}
+
 static void add(StepCost *c, const StepCost *x, int64_t times)
 {
     c->math_ps = cut(c->math_ps + (Wide)x->math_ps * times);

@@ -26,12 +26,12 @@ typedef struct Sums {
     int n;
 } Sums;
 
+/* Saturates, so far below the end that sums of it do not reach it. */
 static int64_t times(int64_t x, int64_t n)
 {
+    const int64_t most = INT64_MAX >> 12;
     int64_t all;
-    if (!mul_ok(x, n, &all))
-        BUG("%lld times %lld", (long long)x, (long long)n);
-    return all;
+    return mul_ok(x, n, &all) && all < most ? all : most;
 }
 
 static int by_number(int64_t x, int64_t y)
@@ -162,7 +162,8 @@ static Wide numerator(const MixClass *c, int n, int64_t budget, int64_t num, int
 int64_t mix_bound(const MixClass *c, int n, int64_t budget, int64_t num, int64_t den)
 {
     Wide v = numerator(c, n, budget, num, den);
-    return v <= 0 ? 0 : (int64_t)((v + den - 1) / den);
+    Wide up = v <= 0 ? 0 : (v + den - 1) / den;
+    return up > INT64_MAX ? INT64_MAX : (int64_t)up;
 }
 
 typedef struct Slope { /* from one point of a class's convex hull to the next lighter one */

@@ -31,10 +31,14 @@ static inline bool recompute_wanted(const RecomputeChoice *c, int unit)
 
 /* ---- for the search ---- */
 
-typedef struct ItemTime { /* predicted time of one item for the whole micro-batch */
-    int64_t (*of)(const void *model, const Item *i);
+typedef struct ItemTime { /* predicted time of one item for the whole micro-batch; passing: within
+                             the kernel of another that reads it */
+    int64_t (*of)(const void *model, const Item *i, bool passing);
     const void *model;
 } ItemTime;
+
+/* item_time.c: by the machine's profile, on micro-batches of `nb` samples. */
+ItemTime item_time(Arena *a, const Machine *m, int64_t nb);
 
 typedef struct RecomputeClass { /* units whose forward items are alike, and have the rule AUTO */
     VEC(int) unit;              /* instances, in the order of the program */

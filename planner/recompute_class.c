@@ -132,7 +132,6 @@ static void fill_op(Build *b, const Units *u, const UnitOps *o, int k, FrontierO
     f->in = in.v;
     f->n_in = in.n;
     f->bytes = result_bytes(i);
-    f->ps = time->of(time->model, i);
     f->fixed = u->fixed[i->id];
     bool wanted = u->wanted[i->id];
     int whole = op_of_value(u, o->unit, i, -1);
@@ -142,6 +141,7 @@ static void fill_op(Build *b, const Units *u, const UnitOps *o, int k, FrontierO
     }
     f->wanted = f->wanted || wanted;
     f->passing = !f->fixed && (whole != k || (i->cls == IC_FUSE && !wanted && !u->read[i->id]));
+    f->ps = time->of(time->model, i, f->passing && i->cls == IC_FUSE);
 }
 
 static const FrontierOp *frontier_ops(Build *b, const Units *u, const UnitOps *o,

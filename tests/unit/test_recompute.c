@@ -73,6 +73,8 @@ static const char train[] = "train {\n"
                             "  clip = 1.0\n"
                             "}\n";
 
+typedef int64_t ItemTimeFn(const void *, const Item *, bool);
+
 typedef struct Made {
     Arena *arena;
     Diag *diag;
@@ -108,16 +110,18 @@ static Made make(const char *text, const char *plan)
 }
 
 /* A product or an attention takes 1, all else nothing: the frontier then counts them. */
-static int64_t count_heavy(const void *model, const Item *i)
+static int64_t count_heavy(const void *model, const Item *i, bool passing)
 {
     (void)model;
+    (void)passing;
     return i->op == OP_MATMUL || i->op == OP_ATTENTION;
 }
 
 /* Any sizes: so that every op matters. */
-static int64_t count_work(const void *model, const Item *i)
+static int64_t count_work(const void *model, const Item *i, bool passing)
 {
     (void)model;
+    (void)passing;
     int64_t inner = i->op == OP_MATMUL ? i->in[0]->type.dim[i->in[0]->type.ndim - 1] : 8;
     return type_count(&i->type) * inner;
 }
@@ -132,7 +136,7 @@ static Plan *plan_with(Made *t, RecomputeRule rule, const uint64_t **kept, bool 
     return p;
 }
 
-static RecomputeClasses classes(Made *t, int64_t (*time)(const void *, const Item *))
+static RecomputeClasses classes(Made *t, ItemTimeFn *time)
 {
     t->probe = (RecomputeProbe){.rule = t->model->plan.recompute, .time = (ItemTime){time, NULL}};
     plan_with(t, RECOMPUTE_ALL, NULL, true);
@@ -211,8 +215,7 @@ static void the_file_goes_first(void **state)
 
 /* Every point of every class: as many products and attentions run again as it says, and as many
  * bytes are saved more than at the first. */
-static void points_are_true(const char *model, int64_t (*time)(const void *, const Item *),
-                            bool counts)
+static void points_are_true(const char *model, ItemTimeFn *time, bool counts)
 {
     Made t = make(model, "");
     RecomputeClasses all = classes(&t, time);
@@ -328,13 +331,41 @@ static void mixes_are_plans(void **state)
     arena_free(t.arena);
 }
 
+/* What the frontier says all takes is about what the plan of all takes more. */
+static void times_are_near(void **state)
+{
+    (void)state;
+    const char *models[] = {gpt, llama};
+    for (int k = 0; k < 2; k++) {
+        Made t = make(models[k], "");
+        Plan *none = plan_with(&t, RECOMPUTE_NONE, NULL, false);
+        t.probe = (RecomputeProbe){.rule = t.model->plan.recompute,
+                                   .time = item_time(t.arena, t.ask.machine, 8)};
+        Plan *all = plan_with(&t, RECOMPUTE_ALL, NULL, true);
+        int64_t said = 0, real = 0;
+        for (int n = 0; n < t.probe.found.n; n++) {
+            const RecomputeClass *c = &t.probe.found.v[n];
+            Frontier f = frontier_of(t.arena, c->op, c->n, FRONTIER_BUDGET);
+            said += f.point.v[0].ps * c->unit.n;
+        }
+        for (int j = 0; j < all->step.n; j++)
+            real += all->step.v[j].ps * (all->step.v[j].program == PROGRAM_TRAIN);
+        for (int j = 0; j < none->step.n; j++)
+            real -= none->step.v[j].ps * (none->step.v[j].program == PROGRAM_TRAIN);
+        print_message("said %lld us, is %lld us\n", (long long)said / 1000000,
+                      (long long)real / 1000000);
+        assert_true(said * 100 > real * 85 && said * 85 < real * 100);
+        arena_free(t.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layers_are_one_class), cmocka_unit_test(the_file_goes_first),
         cmocka_unit_test(gpt_counted),          cmocka_unit_test(llama_counted),
         cmocka_unit_test(all_takes_less),       cmocka_unit_test(one_unit_at_a_time),
-        cmocka_unit_test(mixes_are_plans),
+        cmocka_unit_test(mixes_are_plans),      cmocka_unit_test(times_are_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
