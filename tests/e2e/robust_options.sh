@@ -47,7 +47,7 @@ must "nothing was made" [ ! -e never ]
 refuses 1 "a batch of 4 cannot be split into micro-batches of 3" "$BMC" compile tiny.bm -o never --micro-batch 3
 says err "2 and 4"
 refuses 3 "no plan fits" "$BMC" compile tiny.bm -o never --memory 20KiB
-says err "(85312 bytes), memory is 20.0 KiB"
+says err "bytes), memory is 20.0 KiB"
 says err "help: give --memory"
 # What the help says is enough, and a byte less is not.
 need=$(grep -o '[0-9]* bytes' err | head -n 1 | sed 's/ .*//')
