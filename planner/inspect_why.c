@@ -7,13 +7,13 @@
 
 typedef enum Topic { WHY_MEMORY, WHY_MICRO_BATCH, WHY_ZERO, WHY_RECOMPUTE, WHY_OVERLAP } Topic;
 
-typedef struct Named {
+typedef struct Question {
     const char *name;
     Topic topic;
     const char *about;
-} Named;
+} Question;
 
-static const Named topics[] = {
+static const Question topics[] = {
     {"memory", WHY_MEMORY, "what it had to fit in, and what would not fit"},
     {"micro-batch", WHY_MICRO_BATCH, "samples a rank takes at once"},
     {"zero", WHY_ZERO, "how the state is shared by ranks"},

@@ -1,5 +1,5 @@
 /* plan.json from anybody: read or refused with one message; what was read is verified and shown.
- * fuzz: runs=100000 floor=1000 max_len=8192 seeds=tests/fuzz/plan dict=tests/fuzz/plan.dict
+ * fuzz: runs=100000 floor=1000 max_len=20000 seeds=tests/fuzz/plan dict=tests/fuzz/plan.dict
  *
  * Half of the mutations replace one number of the text by another, so that inputs stay plans. */
 #include "frontend/base/map.h"
@@ -80,7 +80,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         bool ok = plan_file_verify(f, d);
         if (ok != (d->errors == 0))
             BUG("a verdict of %d with %d messages", ok, d->errors);
-        InspectOptions o = {.page = (InspectPage)(hash_bytes(0, data, n) % N_INSPECT_PAGES),
+        static const char *const what[] = {NULL,  "memory", "zero",      "overlap", "h.0",
+                                           "h.*", "",       "recompute", "h.1#1"};
+        uint64_t h = hash_bytes(0, data, n);
+        InspectOptions o = {.page = (InspectPage)(h % N_INSPECT_PAGES),
+                            .what = what[h / 64 % (sizeof what / sizeof *what)],
+                            .rank = (int64_t)(h / 1024 % 3),
                             .unicode = n & 1};
         StrBuf s = strbuf_new(a);
         inspect_text(&s, f, &o);

@@ -81,6 +81,7 @@ static inline int ranks_gather(Ranks *r, int layer, bool backward)
     const char *path = arena_printf(f->a, "h.%d", layer);
     int whole = fix_buffer(f, arena_printf(f->a, "%s.whole", path), ROLE_GATHERED, RANKS_ELEMS,
                            false, PROGRAM_TRAIN, 0);
+    f->p->buffer.v[whole].group = layer + 1;
     Step *s = ranks_coll(r, PHASE_ROUND, path, K_ALL_GATHER, whole, f->p->group.v[layer + 1].params,
                          layer + 1);
     s->instance = r->in[layer];
@@ -168,6 +169,10 @@ static inline Plan *fix_ranks(Arena *a, int64_t ranks, int layers)
             h->grad_shard = fix_buffer(f, arena_printf(a, "%s.grad.shard", path), ROLE_GRAD,
                                        r.shard, false, g, 0);
         f->p->buffer.v[h->grads].group = i;
+        if (i) {
+            f->p->buffer.v[h->grad_shard].group = i;
+            f->p->buffer.v[h->grad_shard].sharded = true;
+        }
     }
     ranks_round(&r);
     for (int i = 0; i <= layers; i++) {
