@@ -128,7 +128,7 @@ static int64_t count_work(const void *model, const Item *i, bool passing)
 
 static Plan *plan_with(Made *t, RecomputeRule rule, const uint64_t **kept, bool probe)
 {
-    Choice c = {.micro_batch = 8, .recompute = rule, .kept = kept, .bucket_bytes = 4 << 20};
+    Choice c = {.micro_batch = 8, .recompute = rule, .kept = kept};
     if (probe)
         c.probe = &t->probe;
     Plan *p = plan_one(&t->ask, &c);
