@@ -46,14 +46,14 @@ static void add_program(const Program *p, double samples, double *bytes, double 
     }
 }
 
-Measure measure(const Model *m, int64_t micro_batch)
+Measure measure(const Model *m, int64_t samples, int64_t micro_batch)
 {
     double bytes = 0, done = 0, unused = 0;
     int nodes = 0;
     const Program *const program[] = {&m->train, &m->eval};
     for (int k = 0; k < countof(program); k++) {
         add_program(program[k], (double)micro_batch, &bytes, &unused);
-        add_program(program[k], (double)m->batch, &unused, &done);
+        add_program(program[k], (double)samples, &unused, &done);
         nodes += program[k]->graph ? program[k]->graph->node.n : 0;
     }
     if (nodes > MOST_NODES)

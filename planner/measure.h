@@ -10,7 +10,8 @@
 /* Bytes depend on the micro-batch, the others do not. */
 typedef enum Measure { MEASURE_FITS, MEASURE_NODES, MEASURE_OPERATIONS, MEASURE_BYTES } Measure;
 
-Measure measure(const Model *m, int64_t micro_batch);
+/* Of a rank that has `samples` of each batch. */
+Measure measure(const Model *m, int64_t samples, int64_t micro_batch);
 
 /* Reports what no micro-batch can help. */
 void measure_tell(const Model *m, Measure what, Diag *d);

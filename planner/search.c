@@ -26,7 +26,7 @@ const Result *search_try(Search *s, const Choice *c)
     Result *r = arena_make(s->q->a, Result);
     *r = (Result){.choice = *c, .arena_bytes = INT64_MAX};
     vec_push(s->q->a, &s->result, r);
-    if (measure(s->q->m, c->micro_batch) != MEASURE_FITS)
+    if (measure(s->q->m, s->q->batch / s->q->ranks, c->micro_batch) != MEASURE_FITS)
         return r;
     Ask q = *s->q;
     q.a = arena_new();
@@ -156,7 +156,7 @@ Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit)
         vec_push(q->a, &s.micro, micro_batch);
     else
         s.micro = divisors(q->a, q->batch / q->ranks);
-    Measure least = measure(q->m, s.micro.v[s.micro.n - 1]);
+    Measure least = measure(q->m, q->batch / q->ranks, s.micro.v[s.micro.n - 1]);
     if (least != MEASURE_FITS) {
         *no_fit = least == MEASURE_BYTES;
         measure_tell(q->m, least, q->d);
