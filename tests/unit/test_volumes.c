@@ -1,4 +1,5 @@
 /* The published figures of state and traffic, from our functions. */
+#include "frontend/lower.h"
 #include "planner/volumes.h"
 
 #include <setjmp.h>
@@ -8,6 +9,8 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define GIGA 1e9
@@ -237,6 +240,55 @@ static void a_plan_sends_what_its_steps_do(void **state)
     arena_free(a);
 }
 
+/* What the planner makes of a sample on many ranks: collectives of a group's parameters and
+ * gradients send what the formula of its level says. */
+static void check_sample(const char *sample, int64_t ranks, int64_t micro)
+{
+    Arena *a = arena_new();
+    Diag *d = diag_new(a, sources_new(a), stderr);
+    const char *source = getenv("SOURCE");
+    const char *path = arena_printf(a, "%s/samples/%s.bm", source ? source : ".", sample);
+    Model *m = lower_model(a, d->sources, path, NULL, 0, d);
+    if (!m || !training_graph(m, d) || !evaluation_graph(m, d))
+        fail_msg("%s does not compile", path);
+    simplify(a, &m->train);
+    simplify(a, &m->eval);
+    bool no_fit = false;
+    PlanOptions o = {.ranks = ranks, .micro_batch = micro, .machine = machine_find(a, "cpu", d)};
+    Plan *p = plan_build(a, m, &o, d, &no_fit);
+    assert_non_null(p);
+    int64_t want = 0, got = 0, others = 0;
+    for (int i = 0; i < p->step.n; i++) {
+        Plan one = {.rounds = p->rounds};
+        vec_push(a, &one.step, p->step.v[i]);
+        if (p->step.v[i].group < 0)
+            others += plan_sent(&one);
+        else
+            got += plan_sent(&one);
+    }
+    for (int g = 0; g < p->group.n; g++) {
+        const FlatGroup *f = &p->group.v[g];
+        if (f->optimizer < 0)
+            continue;
+        assert_true(f->shard * ranks >= f->used);
+        want +=
+            sent_bytes(f->shard * ranks, ranks, 4, level_passes(f->level, p->reduced, p->rounds));
+    }
+    assert_true(want > 0);
+    assert_int_equal(got, want);
+    assert_int_equal(plan_sent(p), want + others);
+    assert_true(others < want / 100);
+    arena_free(a);
+}
+
+static void samples_send_what_formulas_say(void **state)
+{
+    (void)state;
+    check_sample("gpt", 2, 8);
+    check_sample("gpt", 4, 1);
+    check_sample("llama", 4, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +303,7 @@ int main(void)
         cmocka_unit_test(blocks_of_the_test_model),
         cmocka_unit_test(tables_pad),
         cmocka_unit_test(a_plan_sends_what_its_steps_do),
+        cmocka_unit_test(samples_send_what_formulas_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
