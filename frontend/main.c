@@ -439,10 +439,11 @@ static int calibrate(Job *j)
     const char *folder = slash ? arena_strndup(j->arena, out, (size_t)(slash - out) + 1) : ".";
     if (!is_folder(folder))
         return cannot(arena_printf(j->arena, "cannot write '%s': '%s' is no folder", out, folder));
-    const char *text, *why = calibrate_probe(j->arena, &home, j->o->threads, j->o->ranks, &text);
+    Calibration c;
+    const char *why = calibrate_run(j->arena, &home, j->o->threads, j->o->ranks, &c);
     if (why)
         return cannot(why);
-    const Machine *m = machine_measured(j->arena, text, strlen(text), j->diag);
+    const Machine *m = machine_measured(j->arena, c.probe, c.link, j->diag);
     if (!m)
         return EXIT_MACHINE;
     StrBuf s = strbuf_new(j->arena);

@@ -1,10 +1,11 @@
-/* measured.h - a profile made of what bmrt_probe measured (runtime/probe.c), and how. */
+/* measured.h - a profile made of what bmrt_probe and bmrt_probe_link measured (runtime/). */
 #ifndef BM_MEASURED_H
 #define BM_MEASURED_H
 
 #include "planner/machine.h"
 
-/* `text` is what the probe printed. NULL: reported; it is not what our probe prints. */
-const Machine *machine_measured(Arena *a, const char *text, size_t n, Diag *d);
+/* What the programs printed; `link` NULL: links between ranks are derived from copies. NULL:
+ * reported; it is not what our probes print. */
+const Machine *machine_measured(Arena *a, const char *probe, const char *link, Diag *d);
 
 #endif

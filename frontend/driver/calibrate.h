@@ -1,12 +1,15 @@
-/* calibrate.h - runs bmrt_probe, which lies beside libbmrt.a and measures this machine. */
+/* calibrate.h - runs the programs that measure this machine: they lie beside libbmrt.a. */
 #ifndef BM_CALIBRATE_H
 #define BM_CALIBRATE_H
 
 #include "frontend/driver/home.h"
 
-/* What it printed, in *text; 0 threads: a rank's share of the cores, 0 ranks: 1. NULL, or the
- * reason why there is nothing. */
-const char *calibrate_probe(Arena *a, const Home *h, int64_t threads, int64_t ranks,
-                            const char **text);
+typedef struct Calibration { /* what they printed */
+    const char *probe;
+    const char *link; /* NULL: one rank, or no MPI */
+} Calibration;
+
+/* 0 threads: a rank's share of the cores, 0 ranks: 1. NULL, or the reason why there is nothing. */
+const char *calibrate_run(Arena *a, const Home *h, int64_t threads, int64_t ranks, Calibration *c);
 
 #endif

@@ -9,7 +9,7 @@ expect 2 "$BMC" calibrate tiny.bm
 expect 0 cmake --install "$BUILD" --prefix "$PWD/a prefix"
 expect 0 "a prefix/bin/bmc" calibrate --ranks 2 --threads 1
 says out '"ranks_per_node"'
-says out "2 at a time"
+says out "2 ranks with 1 threads each"
 rm "a prefix"/*/bmrt_probe
 expect 4 "a prefix/bin/bmc" calibrate --threads 1
 says err "bmrt_probe is not there"

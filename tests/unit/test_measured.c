@@ -20,7 +20,7 @@ static const char printed[] =
 static const Machine *read_text(Arena *a, const char *text, int errors)
 {
     Diag *d = diag_new(a, sources_new(a), NULL);
-    const Machine *m = machine_measured(a, text, strlen(text), d);
+    const Machine *m = machine_measured(a, text, NULL, d);
     assert_int_equal(d->errors, errors);
     return m;
 }
@@ -45,7 +45,26 @@ static void figures_become_a_profile(void **state)
     assert_int_equal(m->link[LINK_NODE].bytes_per_s, 6000000000);
     assert_int_equal(m->link[LINK_NET].bytes_per_s, 0);
     assert_int_equal(m->slow_compute_ppm, 300000);
-    assert_non_null(strstr(m->source, "3 threads a rank, 2 at a time, products by oneDNN"));
+    assert_non_null(
+        strstr(m->source,
+               "2 ranks with 3 threads each, products by oneDNN; links between ranks: derived"));
+    arena_free(a);
+}
+
+static void links_are_taken(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Diag *d = diag_new(a, sources_new(a), NULL);
+    const Machine *m = machine_measured(
+        a, printed, "{\"ranks\": 2, \"alpha_ps\": 700000, \"bytes_per_s\": 5000000000}\n", d);
+    assert_non_null(m);
+    assert_int_equal(m->link[LINK_NODE].alpha_ps, 700000);
+    assert_int_equal(m->link[LINK_NODE].bytes_per_s, 5000000000);
+    assert_non_null(strstr(m->source, "an all-gather by bmrt_probe_link"));
+    assert_null(machine_measured(a, printed, "{\"ranks\": 2}", d));
+    assert_null(machine_measured(a, printed, "", d));
+    assert_int_equal(d->errors, 2);
     arena_free(a);
 }
 
@@ -77,6 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_become_a_profile),
+        cmocka_unit_test(links_are_taken),
         cmocka_unit_test(anything_else_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
