@@ -12,7 +12,7 @@ static const char style[] =
     "h1{font-size:26px;font-weight:600;margin:0;letter-spacing:-.01em}\n"
     "h2{font-size:17px;font-weight:600;margin:44px 0 2px}\n"
     ".below{color:#66727f;margin:0 0 14px}\n"
-    ".facts{display:flex;flex-wrap:wrap;margin:22px 0 0;gap:14px 40px}\n"
+    ".facts{display:flex;flex-wrap:wrap;margin:22px 0 0;gap:14px 34px}\n"
     ".facts div span{display:block;color:#66727f;font-size:12px}\n"
     ".facts div b{font-size:19px;font-weight:600}\n"
     ".facts div i{font-style:normal;color:#66727f;font-size:12px}\n"

@@ -42,7 +42,7 @@ static bool is_other(const PlanFile *f, const FileTry *t, Topic topic)
     const FileTry *c = chosen(f);
     switch (topic) {
     case WHY_MEMORY:
-        return !t->fits;
+        return !t->fits && (t->step_ps < 0 || t->step_ps < f->totals.step_ps);
     case WHY_MICRO_BATCH:
         return t->micro_batch != f->micro_batch;
     case WHY_ZERO:
@@ -64,8 +64,10 @@ static int alike(const PlanFile *f, const FileTry *t)
              : 0;
 }
 
-static bool better(const PlanFile *f, const FileTry *a, const FileTry *b)
+static bool better(const PlanFile *f, const FileTry *a, const FileTry *b, Topic topic)
 {
+    if (topic == WHY_MEMORY && a->arena_bytes != b->arena_bytes)
+        return a->arena_bytes < b->arena_bytes; /* the least more memory that would do */
     if (a->fits != b->fits)
         return a->fits;
     if (a->step_ps >= 0 && b->step_ps >= 0 && a->step_ps != b->step_ps)
@@ -80,30 +82,27 @@ static const FileTry *best_other(const PlanFile *f, Topic topic)
     const FileTry *best = NULL;
     for (int i = 0; i < f->n_try; i++) {
         const FileTry *t = &f->tried[i];
-        if (t->why && is_other(f, t, topic) && (!best || better(f, t, best)))
+        if (t->why && is_other(f, t, topic) && (!best || better(f, t, best, topic)))
             best = t;
     }
     return best;
 }
 
-/* "h.*: 3, rest: 1" as lines of the plan section: the last line that matches wins. */
+/* "h.*: 3, rest: 1", or one level for all, as lines of the plan section: the last line that matches
+ * wins. */
 static void zero_lines(Page *p, const char *zero)
 {
     StrBuf rest = strbuf_new(p->a), own = strbuf_new(p->a);
     while (*zero) {
         size_t n = strcspn(zero, ","), colon = strcspn(zero, ":");
-        if (colon < n) {
-            const char *path = arena_strndup(p->a, zero, colon);
-            const char *level = arena_strndup(p->a, zero + colon + 1, n - colon - 1);
-            while (*level == ' ')
-                level++;
-            if (strcmp(path, "rest") == 0 || strcmp(path, "all") == 0)
-                strbuf_printf(&rest, "      zero = %s\n", level);
-            else
-                strbuf_printf(&own, "      zero %s = %s\n", path, level);
-        } else {
-            strbuf_printf(&rest, "      zero = %.*s\n", (int)n, zero);
-        }
+        const char *path = colon < n ? arena_strndup(p->a, zero, colon) : "rest";
+        const char *level = arena_strndup(p->a, zero, n);
+        level = colon < n ? level + colon + 1 : level;
+        level += strspn(level, " ");
+        if (word_find(level_words, level) >= 0 && strcmp(path, "rest") == 0)
+            strbuf_printf(&rest, "      zero = %s\n", level);
+        else if (word_find(level_words, level) >= 0)
+            strbuf_printf(&own, "      zero %s = %s\n", path, level);
         zero += n;
         zero += strspn(zero, ", ");
     }
@@ -130,13 +129,15 @@ static void force_lines(Page *p, const FileTry *t, Topic topic)
                       : t->recompute && strcmp(t->recompute, "all") == 0 ? "all"
                                                                          : "auto");
         return;
-    case WHY_OVERLAP:
-        if (t->overlap && strncmp(t->overlap, "lead ", 5) == 0)
-            strbuf_printf(&p->s, "      lead = %d\n", (int)strtol(t->overlap + 5, NULL, 10));
+    case WHY_OVERLAP: {
+        const char *lead = t->overlap ? strstr(t->overlap, "lead ") : NULL;
+        if (lead)
+            strbuf_printf(&p->s, "      lead = %d\n", (int)strtol(lead + 5, NULL, 10));
         else
             strbuf_printf(&p->s, "      overlap = %s\n",
                           t->overlap && strcmp(t->overlap, "off") == 0 ? "off" : "auto");
         return;
+    }
     }
 }
 
@@ -172,7 +173,8 @@ static void print_try(Page *p, const FileTry *t)
 static void print_other(Page *p, Topic topic)
 {
     const FileTry *t = best_other(p->f, topic);
-    page_heading(p, topic == WHY_MEMORY ? "the best that needs more" : "the best rejected");
+    page_heading(p, topic == WHY_MEMORY ? "the least more memory that would make it faster"
+                                        : "the best rejected");
     if (!t) {
         strbuf_add(&p->s, "  none was tried\n");
         return;
@@ -267,6 +269,20 @@ static void why_overlap(Page *p)
 
 /* ---- a group, by its path or that of something in it ---- */
 
+/* What of a collective's bytes is this group's: it may move several. */
+static double part_of(const PlanFile *f, const FileStep *s, const FileGroup *g)
+{
+    const Rows *seg = &f->kernel[s->kernel].segments;
+    double all = 0, own = 0;
+    int by = s->kind == KIND_ALL_REDUCE ? 1 : 2; /* arguments: the whole, the shard */
+    for (int i = 0; i < seg->n && i * by < s->args.n; i++) {
+        double elems = (double)seg->v[2 * i];
+        all += elems;
+        own += f->buffer[s->args.v[i * by]].group == g->id ? elems : 0;
+    }
+    return all > 0 ? own / all : 0;
+}
+
 static void group_cost(Page *p, const FileGroup *g)
 {
     const PlanFile *f = p->f;
@@ -284,12 +300,13 @@ static void group_cost(Page *p, const FileGroup *g)
     }
     for (int i = 0; i < f->n_step; i++) {
         const FileStep *s = &f->step[i];
-        if (s->group != g->id || s->program != PROGRAM_TRAIN ||
-            !kind_is_collective((StepKind)s->kind))
+        if (s->program != PROGRAM_TRAIN || !kind_is_collective((StepKind)s->kind))
             continue;
-        calls = sum_capped(calls, step_runs(f, s));
-        sent = sum_capped(sent, product_capped(s->sent, step_runs(f, s)));
-        ps = sum_capped(ps, product_capped(s->ps, step_runs(f, s)));
+        double part = part_of(f, s, g);
+        int64_t runs = step_runs(f, s);
+        calls = part > 0 ? sum_capped(calls, runs) : calls;
+        sent = sum_capped(sent, product_capped((int64_t)((double)s->sent * part), runs));
+        ps = sum_capped(ps, product_capped((int64_t)((double)s->ps * part), runs));
     }
     strbuf_printf(&p->s, "  on each rank: parameters %s, state %s", page_bytes(p, params),
                   page_bytes(p, state));

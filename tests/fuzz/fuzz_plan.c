@@ -1,5 +1,5 @@
 /* plan.json from anybody: read or refused with one message; what was read is verified and shown.
- * fuzz: runs=100000 floor=1000 max_len=20000 seeds=tests/fuzz/plan dict=tests/fuzz/plan.dict
+ * fuzz: runs=50000 floor=2000 max_len=20000 seeds=tests/fuzz/plan dict=tests/fuzz/plan.dict
  *
  * Half of the mutations replace one number of the text by another, so that inputs stay plans. */
 #include "frontend/base/map.h"

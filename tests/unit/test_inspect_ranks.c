@@ -239,6 +239,7 @@ static void why(void **state)
     large.micro_batch = 4;
     large.rounds = 1;
     large.arena_bytes = 5 << 20;
+    large.step_ps -= 1000;
     large.fits = false;
     large.why = "needs more than memory";
     vec_push(a, &p->tried, worse);
