@@ -213,6 +213,22 @@ static void memory(void **state)
     arena_free(a);
 }
 
+static const struct {
+    const char *what, *words[4];
+} ask[] = {
+    {"h.1", {"h.1 (Layer): level 3", "because: zero h = 3", "zero h.1 = 3", "      zero = 1\n"}},
+    {"h.1.weight", {"h.1 (Layer): level 3", "5 collectives, 60.0 KiB sent", "", ""}},
+    {"h.*", {"h.0 (Layer): level 3", "", "", ""}},
+    {"weight", {"(model) (Tiny): level 1", "because: fewest bytes", "zero weight = 1", ""}},
+    {"(model)", {"(model) (Tiny): level 1", "", "", ""}},
+    {"zero", {"h.*        x 3  3      zero h = 3", "not taken: 1.4 % slower", "(+2.0 %)", ""}},
+    {"memory", {"at most 1.00 MiB", "needs more than memory", "memory = 5242880", "are left"}},
+    {"micro_batch", {"micro-batch: 2, in 2 rounds", "does not fit", "micro_batch = 4", ""}},
+    {"micro-batch", {"micro-batch: 2, in 2 rounds", "", "", ""}},
+    {"recompute", {"recompute: none", "none was tried", "", ""}},
+    {"overlap", {"overlap: auto, lead 1", "communication takes", "none was tried", ""}},
+};
+
 static void why(void **state)
 {
     (void)state;
@@ -251,22 +267,6 @@ static void why(void **state)
     const char *s = page_asked(a, f, o, true);
     has(s, "memory ");
     has(s, "h.* ");
-    static const struct {
-        const char *what, *words[4];
-    } ask[] = {
-        {"h.1",
-         {"h.1 (Layer): level 3", "because: zero h = 3", "zero h.1 = 3", "      zero = 1\n"}},
-        {"h.1.weight", {"h.1 (Layer): level 3", "5 collectives, 60.0 KiB sent", "", ""}},
-        {"h.*", {"h.0 (Layer): level 3", "", "", ""}},
-        {"weight", {"(model) (Tiny): level 1", "because: fewest bytes", "zero weight = 1", ""}},
-        {"(model)", {"(model) (Tiny): level 1", "", "", ""}},
-        {"zero", {"h.*        x 3  3      zero h = 3", "not taken: 1.4 % slower", "(+2.0 %)", ""}},
-        {"memory", {"at most 1.00 MiB", "needs more than memory", "memory = 5242880", "are left"}},
-        {"micro_batch", {"micro-batch: 2, in 2 rounds", "does not fit", "micro_batch = 4", ""}},
-        {"micro-batch", {"micro-batch: 2, in 2 rounds", "", "", ""}},
-        {"recompute", {"recompute: none", "none was tried", "", ""}},
-        {"overlap", {"overlap: auto, lead 1", "communication takes", "none was tried", ""}},
-    };
     for (int i = 0; i < countof(ask); i++) {
         o.what = ask[i].what;
         s = page_asked(a, f, o, true);
