@@ -35,7 +35,7 @@ void c_string(StrBuf *s, const char *text)
     strbuf_char(s, '"');
 }
 
-static const char *dtype_word(DType t)
+const char *dtype_word(DType t)
 {
     return t == DT_F32 ? "BMRT_F32" : t == DT_INT ? "BMRT_I32" : "BMRT_U8";
 }
@@ -413,6 +413,8 @@ void emit_tables(Emit *e, StrBuf *s)
                "static const bmrt_model model = {\n    .version = BMRT_VERSION,\n    .name = ");
     c_string(&init, m->name);
     strbuf_printf(&init, ", .plan_hash = \"%016" PRIx64 "\",\n", p->hash);
+    if (p->verified)
+        strbuf_printf(&init, "    .verified = \"%016" PRIx64 "\",\n", p->hash);
     strbuf_printf(&init, "    .arena_bytes = %" PRId64 ", .persistent_bytes = %" PRId64 ",\n",
                   p->arena_bytes, p->persistent_bytes);
     if (param.n)
@@ -423,6 +425,7 @@ void emit_tables(Emit *e, StrBuf *s)
         strbuf_printf(&init, "    .input = inputs, .n_input = %d,\n", m->input.n);
     if (m->host.n)
         strbuf_printf(&init, "    .host = hosts, .n_host = %d,\n", m->host.n);
+    emit_watches(e, s, &init);
     for (int g = 0; g < N_PROGRAMS; g++)
         print_program(e, s, &init, (ProgramKind)g);
     print_logits(e, &init);

@@ -180,6 +180,7 @@ static int verify(Job *j)
 {
     if (!plan_verify(j->plan, j->diag))
         BUG("the plan breaks a rule it claims to keep (above)");
+    j->plan->verified = true;
     return EXIT_OK;
 }
 

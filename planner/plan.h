@@ -84,6 +84,15 @@ typedef enum When { /* in which rounds a step of PHASE_ROUND or PHASE_WEIGHT run
                     N_WHEN
 } When;
 
+typedef struct NamedValue { /* a value of the forward pass with a name in the model */
+    const char *path;
+    int instance;
+    int buffer; /* it lies at its start */
+    DType dtype;
+    int64_t count; /* elements; batched: of one sample */
+    bool batched;
+} NamedValue;
+
 typedef struct Step {
     int id;
     ProgramKind program;
@@ -106,6 +115,7 @@ typedef struct Step {
                      model */
     int64_t sent; /* collectives: payload bytes this rank sends in one run */
     int group;    /* collectives and flat updates: whose; the first one's of several; -1 */
+    VEC(NamedValue) named; /* of what it makes; for the trainer's --inspect, not in plan.json */
 } Step;
 
 /* How much of a unit's state each rank keeps (ZeRO, Rajbhandari et al. 2020), and when its
@@ -142,6 +152,14 @@ typedef struct FlatGroup {
     int host_params; /* offload: the shard of parameters and gradients in the host's arena; -1 */
     int host_grads;
 } FlatGroup;
+
+typedef struct UnitRecompute { /* what a unit keeps of its forward pass for its backward */
+    int unit;             /* index into Plan.instance */
+    RecomputeRule rule;   /* NONE: all of it; ALL: nothing; AUTO: the set */
+    const uint64_t *kept; /* op i: bit i % 64 of word i / 64 */
+    int n;                /* ops */
+    const Node *const *op;
+} UnitRecompute;
 
 typedef struct ProgramPlan {
     bool present;
@@ -194,6 +212,8 @@ typedef struct Plan {
     const Instance *instance; /* of the training graph */
     int n_instance;
     uint64_t hash; /* of everything that decides what is emitted */
+    bool verified; /* plan_verify() found nothing: the trainer gets its stamp */
+    uint64_t made; /* the hash before a person changed the order, waits or places; else the same */
     int64_t ranks, micro_batch, rounds, batch;
     int64_t grain_batch; /* samples whose sums may be cut anywhere but inside a grain: those of a
                             rank's share of the batch, or of one round (reduce = invariant) */
@@ -206,6 +226,7 @@ typedef struct Plan {
     VEC(Kernel *) kernel;
     VEC(LossTerm) term;
     VEC(FlatGroup) group;
+    VEC(UnitRecompute) recompute; /* of the training program's units */
     int *param_group;  /* by Model.param: its group, or -1 (a model's buffer) */
     int64_t *param_at; /* by Model.param: elements from the start of the group's flat buffer */
     ProgramPlan program[N_PROGRAMS];

@@ -201,6 +201,7 @@ typedef struct bmrt_program {
 typedef struct bmrt_model {
     int version; /* BMRT_VERSION */
     const char *name, *plan_hash;
+    const char *verified; /* the hash of the plan the verifier found right; another is refused */
     int64_t arena_bytes, persistent_bytes;
     const bmrt_tensor *param;
     int n_param;

@@ -30,6 +30,11 @@ static void check_model(const bmrt_model *m, BmStatus *s, bmrt_error *e)
         *s = bmrt_fail(e, BMRT_BUG, "batch %lld is not %lld rounds of %lld on %lld ranks",
                        (long long)m->batch, (long long)m->rounds, (long long)t->micro_batch,
                        (long long)ranks);
+    else if (m->plan_hash && (!m->verified || strcmp(m->verified, m->plan_hash) != 0)) {
+        *s = bmrt_fail(e, BMRT_MODEL, "plan %s is not the one that was verified (%s)", m->plan_hash,
+                       m->verified ? m->verified : "none was");
+        bmrt_help(e, "bmc compile verifies a plan and puts its stamp into the trainer");
+    }
 }
 
 static BmStatus choose_steps(bmrt_run *run, bmrt_error *e)

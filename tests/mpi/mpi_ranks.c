@@ -225,6 +225,8 @@ static bmrt_model model(int64_t ranks, int64_t k)
                         .name = "Line",
                         .plan_hash = strcmp(mode, "hash") == 0 && my_rank == 2 ? "fedcba9876543210"
                                                                                : "0123456789abcdef",
+                        .verified = strcmp(mode, "hash") == 0 && my_rank == 2 ? "fedcba9876543210"
+                                                                              : "0123456789abcdef",
                         .arena_bytes = BYTES,
                         .persistent_bytes = 64,
                         .param = tensor,

@@ -99,6 +99,7 @@ static bmrt_model linear(void)
     return (bmrt_model){.version = BMRT_VERSION,
                         .name = "Line",
                         .plan_hash = "0123456789abcdef",
+                        .verified = "0123456789abcdef",
                         .arena_bytes = 1024,
                         .persistent_bytes = 68,
                         .param = linear_param,
@@ -204,6 +205,17 @@ static void losses_fall_and_are_written(void **state)
     for (int i = 0; i < N; i++)
         assert_int_equal(seen[i], 1);
     free(s);
+}
+
+static void unverified_plans_are_refused(void **state)
+{
+    (void)state;
+    bmrt_model m = linear();
+    m.verified = NULL;
+    expect_run(&m, "--metrics never.jsonl", BMRT_MODEL, "is not the one that was verified");
+    m.verified = "fedcba9876543210";
+    expect_run(&m, "--metrics never.jsonl", BMRT_MODEL, "(fedcba9876543210)");
+    assert_null(fopen("never.jsonl", "r"));
 }
 
 /* Everything of a run but its times. */
@@ -583,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_fall_and_are_written),
         cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(unverified_plans_are_refused),
         cmocka_unit_test(weights_come_back),
         cmocka_unit_test(evaluation_takes_every_sample_once),
         cmocka_unit_test(stop_after_keeps_the_schedule),
