@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { LABEL = 10, LEAST_WORD = 3 };
+enum { LABEL = 10 };
 
 typedef struct LaneChart {
     Page *p;
@@ -65,28 +65,31 @@ static void chart_row(LaneChart *c, int stream)
     strbuf_add(&p->s, p->color ? "\033[0m\n" : "\n");
 }
 
-/* Whose steps compute runs, where there is room for the words. */
+/* Whose steps compute runs: where another direction begins, and where there is room. */
 static void chart_words(LaneChart *c)
 {
     Page *p = c->p;
     char *line = arena_alloc(p->a, (size_t)c->columns + 1);
     memset(line, ' ', (size_t)c->columns);
     const char *was = "";
-    int n = 0;
+    int way = -1; /* of the words last written: 1 backward */
+    int room_at = 0, n;
     for (int i = c->t->first; i < c->t->first + c->t->n; i++) {
         const FileStep *s = step_of(c, i);
         if (s->stream != STREAM_COMPUTE)
             continue;
         const char *w = step_place(p, s);
         int at = column_of(c, c->l->slot.v[i].from);
-        if (strcmp(w, was) == 0 || (n && at < n - 1 + LEAST_WORD))
+        bool turns = way != (s->backward || s->recompute);
+        if (strcmp(w, was) == 0 || (at < room_at && !turns) || line[at] == '|')
             continue;
         memset(line + at, ' ', (size_t)(c->columns - at));
         line[at] = '|';
         size_t room = (size_t)(c->columns - at - 1), len = strlen(w);
         memcpy(line + at + 1, w, len < room ? len : room);
-        n = at + 1;
+        room_at = at + 2 + (int)len;
         was = w;
+        way = s->backward || s->recompute;
     }
     n = c->columns;
     while (n > 0 && line[n - 1] == ' ')
@@ -129,8 +132,10 @@ void print_lanes(Page *p, const Lanes *l)
         if (t->exposed)
             strbuf_printf(&p->s, ", compute waits %s", page_ps(p, t->exposed));
         strbuf_char(&p->s, '\n');
-        if (t->ps <= 0 || (double)t->ps * (double)t->times < (double)l->ps / 200)
-            continue; /* too short to look at */
+        bool same = i > 0 && t[-1].phase == t->phase && t[-1].n == t->n && t[-1].ps == t->ps &&
+                    t[-1].exposed == t->exposed;
+        if (same || t->ps <= 0 || (double)t->ps * (double)t->times < (double)l->ps / 200)
+            continue; /* as the one before, or too short to look at */
         for (int k = 0; k < N_STREAMS; k++)
             chart_row(&c, k);
         chart_words(&c);

@@ -168,7 +168,7 @@ static void print_run(Timeline *t, int at, int k, int period, int times)
     strbuf_printf(&p->s, "%s", page_path(unit->path));
     if (unit->path[0])
         strbuf_printf(&p->s, " (%s)", unit->block);
-    strbuf_printf(&p->s, "%s %s", p->color ? "\033[0m" : "", step_way(s));
+    strbuf_printf(&p->s, "%s %s", p->color ? "\033[0m" : "", step_way_in(f, s));
     if (s->region)
         strbuf_printf(&p->s, ", region %d", s->region);
     if (times > 1)
