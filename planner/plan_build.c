@@ -66,6 +66,41 @@ static bool hybrid_divides(const Ask *q)
     return false;
 }
 
+static bool power_of_two(int64_t n)
+{
+    return n > 0 && (n & (n - 1)) == 0;
+}
+
+/* A tree over (rank, round) is the same on any number of ranks when both are powers of two and a
+ * round is the same samples: its size may depend on the batch only. 0: reported. */
+static int64_t invariant_micro_batch(const Ask *q, int64_t micro)
+{
+    enum { LEAVES = 16 };
+    Diag *d = q->d;
+    if (!power_of_two(q->ranks) || !power_of_two(q->shared_by)) {
+        diag_error(d, q->ranks > 1 ? q->m->plan.ranks_at : NO_SPAN,
+                   "reduce = invariant adds ranks along a binary tree: %lld is no power of two",
+                   (long long)(power_of_two(q->ranks) ? q->shared_by : q->ranks));
+        return 0;
+    }
+    if (!micro) {
+        int64_t leaves = LEAVES;
+        while (leaves > 1 && q->batch % leaves)
+            leaves /= 2;
+        micro = q->batch / leaves;
+    }
+    int64_t rounds = q->batch / q->ranks / micro;
+    if (power_of_two(rounds) && rounds * micro * q->ranks == q->batch)
+        return micro;
+    diag_error(
+        d, q->m->plan.micro_at.file >= 0 ? q->m->plan.micro_at : q->m->batch_at,
+        "reduce = invariant needs 1, 2, 4, .. micro-batches on each rank: a batch of %lld on "
+        "%lld ranks in micro-batches of %lld is not that",
+        (long long)q->batch, (long long)q->ranks, (long long)micro);
+    diag_help(d, "a batch that is a power of two times the micro-batch and the ranks");
+    return 0;
+}
+
 Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *no_fit)
 {
     Ask q = {.a = a, .m = m, .machine = o->machine, .no_fuse = o->no_fuse, .d = d};
@@ -80,6 +115,8 @@ Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *
     int64_t micro = o->micro_batch ? o->micro_batch : m->plan.micro_batch;
     *no_fit = false;
     if (!ranks_divide(&q) || !micro_divides(&q, micro) || !hybrid_divides(&q))
+        return NULL;
+    if (m->invariant && !(micro = invariant_micro_batch(&q, micro)))
         return NULL;
     return plan_search(&q, micro, no_fit);
 }
