@@ -1,4 +1,4 @@
-/* comm.c - collectives put between the kernels of a program.
+/* comm.c - collectives, and copies to the host and back, put between the kernels of a program.
  *
  * The kernels' steps exist, in order. Here the others are put among them: their place in the
  * numbering is when they may begin, how long they take decides (overlap.c) how long what they touch
@@ -82,6 +82,13 @@ int comm_staging(Comm *c, int64_t elems, int64_t *chunk)
     return id;
 }
 
+/* As the kernel it stands before; at a phase's end as the one before it. */
+static bool stands_backward(const Comm *c, Phase f, int before)
+{
+    int end = comm_end(c, f), at = before < end ? before : end - 1;
+    return at >= comm_first(c, f) && c->p->step.v[at].backward;
+}
+
 void comm_add(Comm *c, Phase f, int before, const Kernel *k, const char *stem, const Operand *arg,
               const char *path, int group, When when)
 {
@@ -96,7 +103,7 @@ void comm_add(Comm *c, Phase f, int before, const Kernel *k, const char *stem, c
                     .what = stem,
                     .at = NO_SPAN,
                     .instance = group >= 0 ? c->p->group.v[group].unit : 0,
-                    .backward = f != PHASE_PRE && f != PHASE_WEIGHT,
+                    .backward = stands_backward(c, f, before),
                     .when = when,
                     .wait = {-1, -1, -1},
                     .group = group};
@@ -145,6 +152,7 @@ static void insert_into(Comm *c)
     if (c->kind == PROGRAM_TRAIN) {
         comm_gradients(c);
         comm_norm(c);
+        comm_offload(c);
         comm_updated(c);
     }
     comm_sums(c, PHASE_WEIGHT, PHASE_MID);
