@@ -1,5 +1,5 @@
 /* Random models through the whole compiler: what their programs compute, and that neither fusing,
- * threads nor micro-batches change a bit of it.
+ * threads, micro-batches nor what is computed again change a bit of it.
  *
  *   test_random [--graphs N] [--first SEED] [--ops N] [--keep] [--print]
  *
@@ -21,7 +21,7 @@ enum { PER_COMMIT = 100 };
 #else
 enum { PER_COMMIT = 500 };
 #endif
-enum { PER_LIBRARY = 25, MOST_PROCESSES = 2, PLANS = 3 };
+enum { PER_LIBRARY = 25, MOST_PROCESSES = 2, PLANS = 4, UNITS = 3 };
 static const double most_error = 4; /* bounds */
 
 /* Compilers take three times as long to optimize these programs as to translate them, and order and
@@ -39,7 +39,7 @@ typedef struct Options {
 } Options;
 
 typedef struct Totals { /* of a process: sent as it is */
-    int graphs, nodes, bad, dropped, rounds, splits, differences, heads;
+    int graphs, nodes, bad, dropped, rounds, splits, differences, heads, again;
     double worst, sum_log; /* error in bounds: greatest; sum of logs of all */
     double worst_difference;
     int hits[N_OPS];
@@ -102,6 +102,22 @@ static bool has_detach(const Make *k)
     return any;
 }
 
+/* Runs of nodes as blocks, as no model would have them: values go back and forth. */
+static void cut_in_units(Make *k, uint64_t seed)
+{
+    static const char *const path[UNITS] = {"u.0", "u.1", "u.2"};
+    int first = k->g->instance.n, unit = 0;
+    for (int i = 0; i < UNITS; i++)
+        vec_push(k->arena, &k->g->instance, ((Instance){path[i], "U", 0, first + i}));
+    for (int i = 0; i < k->g->node.n; i++) {
+        int64_t words[] = {(int64_t)seed, i};
+        uint64_t draw = hash_bytes(0, words, sizeof words);
+        if (draw % 16 == 0)
+            unit = (int)(draw / 16 % (UNITS + 1));
+        k->g->node.v[i]->instance = unit ? first + unit - 1 : 0;
+    }
+}
+
 static const Plan *make_plan(Work *w, const Case *c, int64_t micro, bool no_fuse)
 {
     bool no_fit = false;
@@ -118,6 +134,21 @@ static const Plan *make_plan(Work *w, const Case *c, int64_t micro, bool no_fuse
     return NULL;
 }
 
+/* Of blocks nothing is kept but what enters and leaves them; one of them may keep all. */
+static const Plan *plan_again(Work *w, const Case *c)
+{
+    Model *m = c->k->m;
+    RecomputeRule *rule = arena_array(w->arena, RecomputeRule, m->train.graph->instance.n);
+    for (int i = 1; i < m->train.graph->instance.n; i++)
+        rule[i] = (c->seed + (uint64_t)i) % 7 ? RECOMPUTE_ALL : RECOMPUTE_NONE;
+    m->plan.recompute = rule;
+    const Plan *p = make_plan(w, c, c->k->micro, false);
+    m->plan.recompute = NULL;
+    for (int i = 0; p && i < p->step.n; i++)
+        w->t->again += p->step.v[i].recompute;
+    return p;
+}
+
 /* Fused and not; and as one micro-batch when both promise the same bits. */
 static void add_plans(Work *w, Case *c)
 {
@@ -127,6 +158,9 @@ static void add_plans(Work *w, Case *c)
         return;
     c->program[0] = batch_add(&w->batch, p);
     c->program[1] = batch_add(&w->batch, plain);
+    const Plan *again = plan_again(w, c);
+    if (again)
+        c->program[3] = batch_add(&w->batch, again);
     if (k->micro == k->m->batch || p->below_grain)
         return;
     const Plan *whole = make_plan(w, c, k->m->batch, false);
@@ -146,12 +180,13 @@ static void add_case(Work *w, uint64_t seed)
 {
     Case *c = &w->cases[w->n++];
     w->diag->errors = 0;
-    *c = (Case){.seed = seed, .program = {-1, -1, -1}};
+    *c = (Case){.seed = seed, .program = {-1, -1, -1, -1}};
     busy = seed;
     w->diag->out = NULL; /* operands that do not fit are part of the search */
     c->k = make_model(w->arena, w->diag, seed, w->o->ops);
     w->diag->out = stderr;
     Make *k = c->k;
+    cut_in_units(k, seed);
     truth_forward(&c->truth, k);
     count_rows(w->t, k->g, &k->m->train.loss, 1, w->arena);
     c->detaches = has_detach(k);
@@ -192,6 +227,10 @@ static void judge(Work *w, Case *c)
     Result plain = judge_run(w->arena, c->k, m[1], 1);
     compare(w, c, m[0], &one, &three, "three threads");
     compare(w, c, m[0], &one, &plain, "no fusion");
+    if (m[3]) {
+        Result again = judge_run(w->arena, c->k, m[3], 2);
+        compare(w, c, m[0], &one, &again, "computing again");
+    }
     if (m[2]) {
         Result whole = judge_run(w->arena, c->k, m[2], 2);
         w->t->splits++;
@@ -261,6 +300,7 @@ static void add_totals(Totals *t, const Totals *x)
     t->splits += x->splits;
     t->differences += x->differences;
     t->heads += x->heads;
+    t->again += x->again;
     t->worst = fmax(t->worst, x->worst);
     t->worst_difference = fmax(t->worst_difference, x->worst_difference);
     t->sum_log += x->sum_log;
@@ -342,8 +382,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < N_OPS; i++)
         rows += t.hits[i] > 0;
     printf("%d graphs, %d nodes, %d of %d op rows; %d in rounds, %d with a head, %d other "
-           "micro-batches; %d doubtful nodes left out\n",
-           t.graphs, t.nodes, rows, N_OPS, t.rounds, t.heads, t.splits, t.dropped);
+           "micro-batches; %d steps computed again; %d doubtful nodes left out\n",
+           t.graphs, t.nodes, rows, N_OPS, t.rounds, t.heads, t.splits, t.again, t.dropped);
     printf(
         "error in bounds: typically %.3f, at most %.3f (allowed: %.0f); differences: %d, at most "
         "%.3f of 1e-5\n",
