@@ -106,13 +106,18 @@ static bool moves_alike(const Blocks *b, const Step *s, const Step *t)
     return true;
 }
 
+static bool on_host(const Blocks *b, const Step *s, int arg)
+{
+    return b->p->buffer.v[s->arg[arg].buffer].host;
+}
+
 /* Is the same written around the call? */
-static bool runs_alike(const Step *s, const Step *t)
+static bool runs_alike(const Blocks *b, const Step *s, const Step *t)
 {
     if (s->when != t->when || s->anew != t->anew || s->kernel->n_arg != t->kernel->n_arg)
         return false;
     for (int i = 0; i < s->kernel->n_arg; i++)
-        if (s->arg[i].by_rank != t->arg[i].by_rank)
+        if (s->arg[i].by_rank != t->arg[i].by_rank || on_host(b, s, i) != on_host(b, t, i))
             return false;
     for (int i = 0; i < N_STREAMS; i++)
         if ((s->wait[i] < 0) != (t->wait[i] < 0))
@@ -128,7 +133,7 @@ static bool alike(const Blocks *b, const Run *x, const Run *y)
         return false;
     for (int i = 0; i < x->step.n; i++) {
         const Step *s = run_step(b, x, i), *t = run_step(b, y, i);
-        if (s->id - x->step.v[0] != t->id - y->step.v[0] || !runs_alike(s, t))
+        if (s->id - x->step.v[0] != t->id - y->step.v[0] || !runs_alike(b, s, t))
             return false;
         if (x->region && !moves_alike(b, s, t))
             return false;

@@ -251,10 +251,15 @@ static void print_map(const Emit *e, StrBuf *s)
         "run; those of blocks are in\n * the tables below. Others share memory when their "
         "turns do not meet. */\n",
         e->p->arena_bytes, e->p->persistent_bytes);
+    if (e->p->host_bytes)
+        strbuf_printf(s, "/* Others are in the host's arena of %" PRId64 " bytes. */\n",
+                      e->p->host_bytes);
     for (int i = 0; i < e->mapped.n; i++) {
         const Buffer *x = &e->p->buffer.v[e->mapped.v[i]];
         strbuf_printf(s, "#define %s %" PRId64 " /* %s: %s, %" PRId64 " bytes", e->label[x->id],
                       x->offset, x->path, role[x->role], x->bytes);
+        if (x->host)
+            strbuf_add(s, " of the host's arena");
         if (!x->persistent)
             strbuf_printf(s, ", %s %d..%d", program_name[x->program], x->first, x->last);
         strbuf_add(s, " */\n");

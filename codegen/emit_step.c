@@ -31,7 +31,7 @@ static void operand(Printer *p, int arg)
     const Operand *o = &p->step->arg[arg];
     int64_t moves = operand_moves(p->e->p, p->step, arg);
     int column = p->cls ? p->cls->column_of[p->index][arg] : -1;
-    strbuf_add(p->s, "BMRT_AT(r, ");
+    strbuf_add(p->s, p->e->p->buffer.v[o->buffer].host ? "BMRT_HOST(r, " : "BMRT_AT(r, ");
     if (column >= 0) {
         strbuf_printf(p->s, "at->%s", p->cls->column.v[column].name);
     } else {

@@ -30,6 +30,18 @@ static const char *op_kind(const Step *s)
     }
 }
 
+/* {to, from, elems, stride} */
+static int print_copy(const Emit *e, StrBuf *s, const Step *x)
+{
+    const Segment *g = &x->kernel->coll.segment[0];
+    strbuf_add(s, "(const bmrt_segment[]){{");
+    print_place(e, s, &x->arg[1]);
+    strbuf_add(s, ", ");
+    print_place(e, s, &x->arg[0]);
+    strbuf_printf(s, ", %" PRId64 ", %" PRId64 "}}", g->elems, g->stride);
+    return x->kernel->n_arg;
+}
+
 /* {whole, shard, elems, stride} of each segment; an all-reduce works in place. */
 static int print_segments(const Emit *e, StrBuf *s, const Step *x)
 {
@@ -60,7 +72,7 @@ static void print_op(const Emit *e, StrBuf *s, const Step *x)
                   x->wait[1], x->wait[2]);
     c_string(s, x->path);
     strbuf_add(s, ", ");
-    int staging = print_segments(e, s, x);
+    int staging = x->kernel->kind == K_COPY ? print_copy(e, s, x) : print_segments(e, s, x);
     int64_t at = staging < x->kernel->n_arg ? e->p->buffer.v[x->arg[staging].buffer].offset : 0;
     strbuf_printf(s, ", %d, %" PRId64 ", %" PRId64 ", %s, %s},\n", c->n_segment, at, c->chunk,
                   c->accumulates ? "true" : "false", c->tree ? "true" : "false");

@@ -73,6 +73,7 @@ int buffer_of(Build *b, Item *root)
     x->batched = t->batched;
     x->sample_bytes = t->batched ? bytes : 0;
     x->beside = root->beside;
+    x->host = root->update_of && b->plan->group.v[root->update_of - 1].offload;
     if (root->op == OP_INPUT)
         x->leaf = root->attr.leaf.leaf;
     return root->buffer;
@@ -117,9 +118,11 @@ void buffers_persistent(Build *b)
     for (int k = 0; k < p->group.n; k++) {
         FlatGroup *g = &p->group.v[k];
         for (int s = 0; s < m->state.n && g->optimizer >= 0; s++)
-            if (m->state.v[s].param == g->param[0])
-                g->state[g->n_state++] =
-                    add_flat(b, g, m->state.v[s].kind, ROLE_STATE, g->level != LEVEL_0);
+            if (m->state.v[s].param == g->param[0]) {
+                int id = add_flat(b, g, m->state.v[s].kind, ROLE_STATE, g->level != LEVEL_0);
+                p->buffer.v[id].host = g->offload;
+                g->state[g->n_state++] = id;
+            }
     }
     for (int k = 0; k < m->host.n; k++)
         add_persistent(b, arena_printf(b->a, "host.%d", k), ROLE_HOST, k, DT_F32,
@@ -141,6 +144,22 @@ int buffer_grad_shard(Build *b, const FlatGroup *g)
     b->plan->buffer.v[id].group = g->id;
     b->plan->buffer.v[id].sharded = true;
     return id;
+}
+
+static int on_host(Build *b, const FlatGroup *g, const char *what, BufferRole role)
+{
+    int id = buffer_add(b, group_path(b, g, what), role, DT_F32, flat_own_elems(b->plan, g) * 4);
+    Buffer *x = &b->plan->buffer.v[id];
+    x->group = g->id;
+    x->sharded = g->level != LEVEL_0;
+    x->host = true;
+    return id;
+}
+
+void buffers_on_host(Build *b, FlatGroup *g)
+{
+    g->host_params = on_host(b, g, "host_params", ROLE_TEMP);
+    g->host_grads = on_host(b, g, "host_grads", ROLE_GRAD);
 }
 
 /* Every other sum of a loop lies in one buffer, so that one collective completes them all. */
@@ -280,20 +299,26 @@ void lifetimes(Plan *p)
 
 /* ---- offsets ---- */
 
-void offsets_assign(Plan *p)
+typedef struct Placed { /* one arena */
+    int64_t persistent, height, max_live, at;
+} Placed;
+
+static Placed place_arena(Plan *p, bool host)
 {
-    int64_t at = 0;
+    Placed all = {0};
     for (int k = 0; k < p->n_persistent; k++) {
-        p->buffer.v[k].offset = at;
-        at += round_up(p->buffer.v[k].bytes, ARENA_ALIGN);
+        Buffer *x = &p->buffer.v[k];
+        if (x->host != host)
+            continue;
+        x->offset = all.persistent;
+        all.persistent += round_up(x->bytes, ARENA_ALIGN);
     }
-    p->persistent_bytes = at;
     Arena *scratch = arena_new();
     OffsetItem *item = arena_array(scratch, OffsetItem, p->buffer.n + 1);
     int n = 0;
     for (int k = p->n_persistent; k < p->buffer.n; k++) {
         const Buffer *x = &p->buffer.v[k];
-        if (x->first >= 0)
+        if (x->first >= 0 && x->host == host)
             item[n++] =
                 (OffsetItem){.bytes = x->bytes, .first = x->first, .last = x->last, .fixed = -1};
     }
@@ -303,12 +328,23 @@ void offsets_assign(Plan *p)
     n = 0;
     for (int k = p->n_persistent; k < p->buffer.n; k++) {
         Buffer *x = &p->buffer.v[k];
-        if (x->first >= 0)
-            x->offset = at + item[n++].offset;
+        if (x->first >= 0 && x->host == host)
+            x->offset = all.persistent + item[n++].offset;
     }
-    p->max_live_bytes = r.max_live;
-    p->max_live_step = (int)r.at;
-    p->offsets_proved = r.height == r.max_live;
-    p->arena_bytes = at + r.height;
     arena_free(scratch);
+    all.height = r.height;
+    all.max_live = r.max_live;
+    all.at = r.at;
+    return all;
+}
+
+void offsets_assign(Plan *p)
+{
+    Placed device = place_arena(p, false), host = place_arena(p, true);
+    p->persistent_bytes = device.persistent;
+    p->max_live_bytes = device.max_live;
+    p->max_live_step = (int)device.at;
+    p->arena_bytes = device.persistent + device.height;
+    p->host_bytes = host.persistent + host.height;
+    p->offsets_proved = device.height == device.max_live && host.height == host.max_live;
 }

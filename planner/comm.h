@@ -30,6 +30,9 @@ void comm_sums(Comm *c, Phase loop, Phase then);
 void comm_norm(Comm *c);
 void comm_updated(Comm *c);
 
+/* offload.c: copies to and from the host around updates that run there. */
+void comm_offload(Comm *c);
+
 /* comm.c */
 int comm_first(const Comm *c, Phase f);
 int comm_end(const Comm *c, Phase f);

@@ -315,7 +315,7 @@ void comm_updated(Comm *c)
         const FlatGroup *g = &p->group.v[k];
         if (g->optimizer < 0 || g->level == LEVEL_0 || level_shards_params(g->level))
             continue;
-        int w = last_writer(c, PHASE_UPDATE, g->params);
+        int w = last_writer(c, PHASE_UPDATE, g->offload ? g->host_params : g->params);
         if (w < 0)
             continue;
         Kernel n = {.kind = K_ALL_GATHER, .n_arg = 2, .units = 1, .least = 1};

@@ -203,6 +203,8 @@ void flat_bind(Build *b)
         bool apart = p->reduced && p->rounds > 1 && p->ranks > 1;
         if ((g->level >= LEVEL_2 || apart) && !g->whole_grad)
             g->grad_shard = buffer_grad_shard(b, g);
+        if (g->offload)
+            buffers_on_host(b, g);
     }
 }
 
@@ -215,13 +217,30 @@ Operand flat_shard_of_grads(const Plan *p, const FlatGroup *g)
     return (Operand){g->grads, 0, p->ranks > 1 ? g->shard * 4 : 0};
 }
 
-static Item *flat_leaf(Build *b, const Node *like, Op op, int buffer, int64_t elems)
+int64_t flat_own_elems(const Plan *p, const FlatGroup *g)
+{
+    return g->level == LEVEL_0 ? flat_whole(p, g) : g->shard;
+}
+
+Operand flat_own_params(const FlatGroup *g)
+{
+    bool own_part = g->level != LEVEL_0 && !level_shards_params(g->level);
+    return (Operand){g->params, 0, own_part ? g->shard * 4 : 0};
+}
+
+Operand flat_own_grads(const Plan *p, const FlatGroup *g)
+{
+    return g->level == LEVEL_0 ? (Operand){g->grads, 0, 0} : flat_shard_of_grads(p, g);
+}
+
+static Item *flat_leaf(Build *b, const Node *like, Op op, Operand at, int64_t elems)
 {
     Type t = {.dtype = DT_F32, .ndim = 1, .dim = {elems}};
     Item *i = item_new(b, like, op, &t, 0);
     i->cls = IC_LEAF;
     i->phase = PHASE_PRE;
-    i->buffer = buffer;
+    i->buffer = at.buffer;
+    i->by_rank = at.by_rank;
     i->flat = true;
     return i;
 }
@@ -237,18 +256,18 @@ void flat_leaves(Build *b)
         FlatGroup *g = &p->group.v[k];
         if (g->optimizer < 0)
             continue;
-        int64_t n = g->level == LEVEL_0 ? flat_whole(p, g) : g->shard;
-        b->flat[k].param = flat_leaf(b, norm, OP_PARAM, g->params, n);
-        b->flat[k].grad = flat_leaf(b, norm, OP_INPUT, g->grads, n);
-        b->flat[k].whole = flat_leaf(b, norm, OP_INPUT, g->grads, flat_whole(p, g));
-        if (g->level != LEVEL_0) { /* its own part of what is whole */
-            Operand shard = flat_shard_of_grads(p, g);
-            b->flat[k].grad->buffer = shard.buffer;
-            b->flat[k].grad->by_rank = shard.by_rank;
-            b->flat[k].param->by_rank = level_shards_params(g->level) ? 0 : g->shard * 4;
+        int64_t n = flat_own_elems(p, g);
+        Operand param = flat_own_params(g), grad = flat_own_grads(p, g);
+        if (g->offload) {
+            param = (Operand){g->host_params, 0, 0};
+            grad = (Operand){g->host_grads, 0, 0};
         }
+        const Operand whole = {g->grads, 0, 0};
+        b->flat[k].param = flat_leaf(b, norm, OP_PARAM, param, n);
+        b->flat[k].grad = flat_leaf(b, norm, OP_INPUT, grad, n);
+        b->flat[k].whole = flat_leaf(b, norm, OP_INPUT, whole, flat_whole(p, g));
         for (int j = 0; j < g->n_state; j++)
-            b->flat[k].state[j] = flat_leaf(b, norm, OP_STATE, g->state[j], n);
+            b->flat[k].state[j] = flat_leaf(b, norm, OP_STATE, (Operand){g->state[j], 0, 0}, n);
     }
 }
 

@@ -28,6 +28,11 @@ bool flat_update(Build *b, const Node *assign);
 /* This rank's shard of the reduced gradients: in the whole ones, or a place of its own. */
 Operand flat_shard_of_grads(const Plan *p, const FlatGroup *g);
 
+/* What this rank updates of a group, on the device: its shard, or all of it. */
+int64_t flat_own_elems(const Plan *p, const FlatGroup *g);
+Operand flat_own_params(const FlatGroup *g);
+Operand flat_own_grads(const Plan *p, const FlatGroup *g);
+
 static inline bool level_shards_params(Level l)
 {
     return l == LEVEL_3 || l == LEVEL_ONCE;
@@ -36,6 +41,7 @@ static inline bool level_shards_params(Level l)
 /* buffers.c */
 int buffer_flat_grads(Build *b, const FlatGroup *g);
 int buffer_grad_shard(Build *b, const FlatGroup *g);
+void buffers_on_host(Build *b, FlatGroup *g); /* for its update */
 int buffer_sums(Build *b, Phase loop, int64_t count, int64_t *at);
 
 #endif

@@ -1,4 +1,4 @@
-/* overlap.c - how long what a collective touches must live.
+/* overlap.c - how long what a collective or a copy touches must live.
  *
  * Memory given back while a collective still uses it would make the next kernel wait. So what it
  * touches lives until it is predicted to be over: as if memory were no matter, each kernel as soon
@@ -12,7 +12,7 @@ typedef struct Reads { /* steps on steps, by what is read */
     const Plan *p;
     int *first;
     VEC(int) on;
-    int *writer; /* by buffer: the last collective that wrote it; -1: none */
+    int *writer; /* by buffer: the last collective or copy that wrote it; -1: none */
 } Reads;
 
 static void step_depends(Reads *d, const Step *s, int kernel_before)
@@ -22,7 +22,7 @@ static void step_depends(Reads *d, const Step *s, int kernel_before)
         vec_push(d->a, &d->on, kernel_before);
     for (int j = 0; j < s->kernel->n_arg; j++) {
         int x = s->arg[j].buffer;
-        if (s->stream == STREAM_COMPUTE && d->writer[x] >= 0)
+        if (d->writer[x] >= 0 && d->p->step.v[d->writer[x]].stream != s->stream)
             vec_push(d->a, &d->on, d->writer[x]);
         if (s->stream != STREAM_COMPUTE && s->kernel->arg_written[j] &&
             d->p->buffer.v[x].role != ROLE_COMM)
@@ -71,15 +71,25 @@ static void program_lifetimes(Arena *a, Plan *p, ProgramKind kind, const Depends
             int over = last_begun(p, &t, k, end);
             for (int j = 0; j < s->kernel->n_arg; j++) {
                 Buffer *x = &p->buffer.v[s->arg[j].buffer];
+                if (x->host) /* what is put there next comes by a copy, after this one */
+                    continue;
                 x->last = x->last > over ? x->last : over;
             }
         }
     }
 }
 
+static bool has_streams(const Plan *p)
+{
+    for (int k = 0; k < p->step.n; k++)
+        if (p->step.v[k].stream != STREAM_COMPUTE)
+            return true;
+    return false;
+}
+
 void overlap_lifetimes(Plan *p)
 {
-    if (!p->overlap || p->ranks == 1)
+    if (!p->overlap || !has_streams(p))
         return;
     Arena *scratch = arena_new();
     Depends d = depends(scratch, p);

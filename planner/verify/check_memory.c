@@ -290,21 +290,27 @@ static void check_overlap(Table *t, bool host)
 
 /* ---- peak ---- */
 
-/* The host's arena holds what is kept there and nothing else. */
+/* The host's arena: what is kept first, then what is there for an update. */
 static void check_host(Table *t)
 {
-    int64_t sum = 0;
+    int64_t sum = 0, top = 0;
     for (int i = 0; i < t->n_buffer; i++) {
         const TableBuffer *b = &t->buffer[i];
-        if (b->host && !b->persistent)
-            broken(t, CHECK_V13, "%s lies in the host's arena and is not persistent",
-                   the_buffer(t, i));
-        if (b->host && !add_ok(sum, table_rounded(b), &sum))
+        if (!b->host)
+            continue;
+        if (b->persistent && !add_ok(sum, table_rounded(b), &sum))
             sum = PLAN_MAX_COUNT;
+        top = max64(top, b->offset + table_rounded(b));
     }
-    if (sum != t->host_bytes)
-        broken(t, CHECK_V13, "the host's buffers are %lld bytes, the plan says %lld",
-               (long long)sum, (long long)t->host_bytes);
+    for (int i = 0; i < t->n_buffer; i++) {
+        const TableBuffer *b = &t->buffer[i];
+        if (b->host && !b->persistent && b->offset < sum)
+            broken(t, CHECK_V12, "%s lies at %lld, among the host's %lld persistent bytes",
+                   the_buffer(t, i), (long long)b->offset, (long long)sum);
+    }
+    if (top != t->host_bytes)
+        broken(t, CHECK_V13, "the host's buffers end at %lld, the plan says %lld", (long long)top,
+               (long long)t->host_bytes);
 }
 
 static void check_persistent(Table *t)
