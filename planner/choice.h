@@ -11,6 +11,14 @@ typedef struct Choice {
     const uint64_t **kept;   /* what units keep instead, see recompute.h; NULL: nothing to say */
     struct RecomputeProbe *probe; /* likewise */
     int lead;                     /* units a gather is issued ahead, where the file says nothing */
+
+    /* Choices one by one, as a plan that is given has them; the file's word still goes first. */
+    int64_t bucket_bytes; /* 0: by the machine */
+    bool no_overlap;
+    const Level *levels; /* by group, instead of `level`; NULL: nothing to say */
+    int n_levels;
+    const RecomputeRule *rules; /* by instance, instead of `recompute`; NULL: nothing to say */
+    int kept_words;             /* of each kept set; 0: as many as its unit's ops need */
 } Choice;
 
 typedef struct Ask { /* what a plan is made for: the file's and the flags' requests, together */
@@ -25,6 +33,9 @@ typedef struct Ask { /* what a plan is made for: the file's and the flags' reque
 
 /* plan_one.c */
 Plan *plan_one(const Ask *q, const Choice *c);
+
+/* The time of an optimizer step, from those of the steps. */
+void plan_predict(Plan *p);
 
 /* search.c: the best plan; NULL: reported. */
 Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit);

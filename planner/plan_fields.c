@@ -71,6 +71,24 @@ static const Field group_field[] = {
     F_TO("host_param_buffer", F_REF_NONE, FileGroup, host_param_buffer, REF_BUFFERS),
     F_TO("host_grad_buffer", F_REF_NONE, FileGroup, host_grad_buffer, REF_BUFFERS),
 };
+static const Field made_field[] = {
+    F("hash", F_HASH, FileMade, hash),
+    F("ranks", F_BYTES, FileMade, ranks),
+    F("micro_batch", F_BYTES, FileMade, micro_batch),
+    F("shared_by", F_BYTES, FileMade, shared_by),
+    F("overlap", F_BOOL, FileMade, overlap),
+    F("lead", F_INT, FileMade, lead),
+    F("bucket_bytes", F_BYTES, FileMade, bucket_bytes),
+    F_WORDS("levels", F_WORD_LIST, FileMade, levels, &level_words),
+    F("recompute", F_TEXTS, FileMade, recompute),
+};
+static const Field recompute_field[] = {
+    F_TO("unit", F_REF, FileRecompute, unit, REF_INSTANCES),
+    F("path", F_TEXT, FileRecompute, path),
+    F_WORDS("rule", F_WORD, FileRecompute, rule, &keep_words),
+    F("kept", F_SIZES, FileRecompute, kept),
+    F("ops", F_TEXTS, FileRecompute, ops),
+};
 static const Field program_field[] = {
     F_WORDS("name", F_WORD, FileProgram, kind, &program_words),
     F("micro_batch", F_BYTES, FileProgram, micro_batch),
@@ -199,6 +217,7 @@ static const Field try_field[] = {
 };
 static const Fields totals_fields = FIELDS(totals_field);
 static const Fields bounds_fields = FIELDS(bounds_field);
+static const Fields made_fields = FIELDS(made_field);
 
 static const Field top_field[] = {
     F("hash", F_HASH, PlanFile, hash),
@@ -219,6 +238,7 @@ static const Field top_field[] = {
     F("lead", F_INT, PlanFile, lead),
     F("bucket_bytes", F_BYTES, PlanFile, bucket_bytes),
     F("machine", F_MACHINE, PlanFile, machine),
+    F_IN("made", PlanFile, made, &made_fields),
     F_IN("totals", PlanFile, totals, &totals_fields),
     F_IN("bounds", PlanFile, bounds, &bounds_fields),
 };
@@ -233,6 +253,7 @@ const Fields plan_top_fields = FIELDS(top_field);
 const List plan_lists[N_PLAN_LISTS] = {
     LIST("comm", comm_field, comm),
     LIST("groups", group_field, group),
+    LIST("recompute", recompute_field, recompute),
     LIST("programs", program_field, program),
     LIST("terms", term_field, term),
     LIST("instances", instance_field, instance),

@@ -21,6 +21,7 @@ typedef enum FieldKind {
     F_REF_NONE,  /* or -1 */
     F_REFS,      /* Ints: of the list `ref` */
     F_SIZES,     /* Sizes: of F_BYTES */
+    F_TEXTS,     /* Texts: of F_TEXT */
     F_WORD_LIST, /* Ints: indices into `words` */
     F_PAIRS,     /* Rows of 2: of F_COUNT */
     F_QUADS,     /* Rows of 4: likewise */
@@ -55,7 +56,7 @@ typedef struct List {
     size_t at, at_n; /* in PlanFile */
 } List;
 
-enum { N_PLAN_LISTS = 11 };
+enum { N_PLAN_LISTS = 12 };
 extern const Fields plan_top_fields;        /* the scalars and objects of the whole file */
 extern const List plan_lists[N_PLAN_LISTS]; /* its lists; kernels before the steps that name them */
 

@@ -83,6 +83,7 @@ static void put_head(Writer *w)
         key_int(s, "memory", p->memory);
     else
         key_null(s, "memory");
+    put_made(w);
     put_ranks(w);
     strbuf_add(s, ",\n\"totals\":{");
     key_int(s, "arena_bytes", p->arena_bytes);
@@ -377,6 +378,7 @@ void plan_json(StrBuf *s, const Plan *p)
     put_states(&w);
     put_kernels(&w);
     put_groups(&w);
+    put_recompute(&w);
     put_buffers(&w);
     put_steps(&w);
     put_comm(&w);

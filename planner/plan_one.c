@@ -37,7 +37,10 @@ static void set_roles(Plan *p)
 static Level level_of(const Plan *p, const FlatGroup *g, const Choice *c)
 {
     int asked = p->model->param.v[g->param[0]].zero;
-    Level l = asked == ZERO_ONCE ? LEVEL_ONCE : asked >= 0 ? (Level)asked : c->level;
+    Level l = asked == ZERO_ONCE                 ? LEVEL_ONCE
+              : asked >= 0                       ? (Level)asked
+              : c->levels && g->id < c->n_levels ? c->levels[g->id]
+                                                 : c->level;
     if (p->ranks == 1)
         return LEVEL_0;
     if (g->optimizer < 0 && !level_shards_params(l))
@@ -83,9 +86,9 @@ static Plan *plan_new(const Ask *q, const Choice *c)
     p->batch = q->batch;
     p->fused = !q->no_fuse;
     p->memory = q->memory;
-    p->overlap = !m->plan.no_overlap;
+    p->overlap = !m->plan.no_overlap && !c->no_overlap;
     p->lead = !p->overlap ? 0 : m->plan.lead >= 0 ? m->plan.lead : c->lead;
-    p->bucket_bytes = bucket_bytes(q->machine);
+    p->bucket_bytes = c->bucket_bytes ? c->bucket_bytes : bucket_bytes(q->machine);
     p->reduced = m->reduced;
     p->invariant = m->invariant;
     p->grain_batch = p->invariant ? p->micro_batch : p->batch / p->ranks;
@@ -106,7 +109,7 @@ static int64_t eval_micro_batch(const Plan *p)
     return nb < share ? nb : share;
 }
 
-static void predict(Plan *p)
+void plan_predict(Plan *p)
 {
     Arena *scratch = arena_new();
     Timeline t = simulate(scratch, p->machine, p, PROGRAM_TRAIN);
@@ -131,8 +134,8 @@ Plan *plan_one(const Ask *q, const Choice *c)
     set_roles(p);
     offsets_assign(p);
     waits_find(p);
-    predict(p);
+    plan_predict(p);
     count_totals(p);
-    p->hash = plan_hash(p);
+    p->hash = p->made = plan_hash(p);
     return p;
 }

@@ -41,5 +41,7 @@ void put_groups(Writer *w); /* plan_json_ranks.c: what is there because of many 
 void put_comm(Writer *w);
 void put_collective(StrBuf *s, const Kernel *k);
 void put_steps(Writer *w); /* plan_json_steps.c */
+void put_made(Writer *w);  /* plan_json_choices.c: what was chosen */
+void put_recompute(Writer *w);
 
 #endif

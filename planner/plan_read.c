@@ -218,6 +218,17 @@ static bool sizes(Reader *r, const char *key, const json_t *v, Sizes *out)
     return true;
 }
 
+static bool texts(Reader *r, const char *key, const json_t *v, Texts *out)
+{
+    if (!array(r, key, v, &out->n))
+        return false;
+    out->v = arena_array(r->a, const char *, out->n);
+    for (int i = 0; i < out->n; i++)
+        if (!text(r, key, json_array_get(v, (size_t)i), &out->v[i]))
+            return false;
+    return true;
+}
+
 static bool word_list(Reader *r, const char *key, const json_t *v, const Words *w, Ints *out)
 {
     if (!array(r, key, v, &out->n))
@@ -349,6 +360,8 @@ static bool field(Reader *r, const json_t *v, const Field *f, void *out)
         return references(r, f->key, v, f->ref, at);
     case F_SIZES:
         return sizes(r, f->key, v, at);
+    case F_TEXTS:
+        return texts(r, f->key, v, at);
     case F_WORD_LIST:
         return word_list(r, f->key, v, f->words, at);
     case F_PAIRS:

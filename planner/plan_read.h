@@ -23,6 +23,11 @@ typedef struct Sizes {
     int n;
 } Sizes;
 
+typedef struct Texts {
+    const char **v;
+    int n;
+} Texts;
+
 typedef struct Rows { /* n rows of as many numbers as the field says */
     int64_t *v;
     int n;
@@ -142,6 +147,25 @@ typedef struct FileGroup { /* a FlatGroup */
     Ints state_buffers; /* at most 4 */
 } FileGroup;
 
+/* What the planner had chosen: the rest of the file is the plan for it, so it tells what of the
+ * same keys a person changed since. */
+typedef struct FileMade {
+    const char *hash;
+    int64_t ranks, micro_batch, shared_by, bucket_bytes;
+    bool overlap;
+    int lead;
+    Ints levels;     /* Level, by group */
+    Texts recompute; /* by entry of the list: "none", "all" or the numbers kept */
+} FileMade;
+
+typedef struct FileRecompute { /* of a unit of the training program */
+    int unit;
+    const char *path;
+    int rule;   /* RecomputeRule; RECOMPUTE_AUTO: keeps `kept` */
+    Sizes kept; /* numbers of ops */
+    Texts ops;  /* what they compute; none: as in the entry before */
+} FileRecompute;
+
 typedef struct FileTry {
     int64_t micro_batch, rounds, arena_bytes, host_bytes;
     int64_t step_ps, exposed_ps;            /* -1: not predicted */
@@ -169,11 +193,12 @@ typedef struct PlanFile {
     int64_t shared_by, bucket_bytes;
     int reduced, invariant, lead; /* the first two as in Plan */
     const Machine *machine;       /* NULL: none */
+    FileMade made;
     FileTotals totals;
     FileBounds bounds;
     int program_of[N_PROGRAMS]; /* index into program, or -1 */
     int n_program, n_term, n_instance, n_param, n_state, n_kernel, n_buffer, n_step, n_try, n_comm;
-    int n_group;
+    int n_group, n_recompute;
     FileProgram *program;
     FileTerm *term;
     FileInstance *instance;
@@ -185,6 +210,7 @@ typedef struct PlanFile {
     FileTry *tried;
     FileComm *comm;
     FileGroup *group;
+    FileRecompute *recompute;
 } PlanFile;
 
 /* NULL: reported. `name` is only for messages. */

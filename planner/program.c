@@ -262,11 +262,11 @@ static const RecomputeChoice *recompute_choice(const Ask *q, const Choice *c)
         rule[k] = q->m->plan.recompute ? q->m->plan.recompute[k] : RECOMPUTE_AUTO;
         if (rule[k] != RECOMPUTE_AUTO)
             continue;
-        rule[k] = c->recompute;
+        rule[k] = c->rules ? c->rules[k] : c->recompute;
         kept[k] = c->kept ? c->kept[k] : NULL;
     }
     RecomputeChoice *r = arena_make(q->a, RecomputeChoice);
-    *r = (RecomputeChoice){.rule = rule, .kept = kept, .probe = c->probe};
+    *r = (RecomputeChoice){.rule = rule, .kept = kept, .probe = c->probe, .words = c->kept_words};
     return r;
 }
 

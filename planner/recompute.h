@@ -15,6 +15,7 @@ struct RecomputeChoice {
     const RecomputeRule *rule;    /* by instance, of units; AUTO without a kept set is as NONE */
     const uint64_t **kept;        /* by instance: bit = op; NULL: none has a set */
     struct RecomputeProbe *probe; /* filled for the search; NULL: not asked for */
+    int words; /* of each kept set, when it may be too short; 0: as many as needed */
 };
 
 /* After recompute_cheap(): ops that are not kept and that the backward needs get copies there,
@@ -27,6 +28,12 @@ static inline bool recompute_wanted(const RecomputeChoice *c, int unit)
 {
     return c && unit > 0 &&
            ((c->kept && c->kept[unit]) || (c->rule && c->rule[unit] == RECOMPUTE_ALL));
+}
+
+static inline bool recompute_keeps(const RecomputeChoice *c, int unit, int op)
+{
+    bool has = c->kept && c->kept[unit] && (!c->words || op / 64 < c->words);
+    return has && frontier_has(c->kept[unit], op);
 }
 
 /* ---- for the search ---- */
@@ -73,6 +80,8 @@ typedef struct Units {
     bool *wanted; /* by item: the backward reads it */
 } Units;
 Units units_find(Build *b);
+/* recompute_record.c: what was chosen, into the plan. */
+void recompute_record(Build *b, const RecomputeChoice *c, const Units *u);
 Item *units_value(Item *x); /* what makes the value: through views and further results */
 
 #endif

@@ -107,7 +107,7 @@ static void decide(Again *g, const RecomputeChoice *c)
         if (i->join) /* decided before: it comes later */
             g->again[k] = g->again[i->join->id];
         else
-            g->again[k] = !c->kept || !c->kept[unit] || !frontier_has(c->kept[unit], g->u.op[k]);
+            g->again[k] = !recompute_keeps(c, unit, g->u.op[k]);
     }
 }
 
@@ -189,11 +189,13 @@ void recompute_units(Build *b, const RecomputeChoice *c)
         return;
     if (c->probe)
         c->probe->found = recompute_classes(b, c->probe->rule, &c->probe->time);
+    Units u = units_find(b);
+    recompute_record(b, c, &u);
     for (int k = 1; k < b->prog->graph->instance.n; k++)
         any = any || recompute_wanted(c, k);
     if (!any)
         return;
-    Again g = {.b = b, .u = units_find(b)};
+    Again g = {.b = b, .u = u};
     g.again = arena_array(b->a, bool, g.u.n);
     g.copy = arena_array(b->a, Item *, g.u.n);
     decide(&g, c);

@@ -29,6 +29,8 @@ WORDS(kind, N_STEP_KINDS, [KIND_MAP] = "map", [KIND_ROW] = "row", [KIND_COLUMN] 
 WORDS(stream, N_STREAMS, "compute", "comm", "copy")
 WORDS(when, N_WHEN, "always", "first", "last")
 WORDS(level, N_LEVELS, "0", "1", "2", "3", "once")
+WORDS(keep, RECOMPUTE_ALL + 1, [RECOMPUTE_AUTO] = "kept", [RECOMPUTE_NONE] = "none",
+      [RECOMPUTE_ALL] = "all")
 WORDS(accumulate, 2, "local", "reduced")
 WORDS(reduce, 2, "ordered", "invariant")
 WORDS(access, N_ACCESSES, [ACCESS_READ] = "read", [ACCESS_WRITE] = "write",

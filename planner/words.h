@@ -20,6 +20,7 @@ extern const Words kind_words;       /* what a step's kernel is: StepKind */
 extern const Words stream_words;     /* Stream: "compute" "comm" "copy" */
 extern const Words when_words;       /* When: "always" "first" "last" */
 extern const Words level_words;      /* Level: "0" "1" "2" "3" "once" */
+extern const Words keep_words;       /* RecomputeRule: "kept" "none" "all" */
 extern const Words accumulate_words; /* Plan.reduced: "local" "reduced" */
 extern const Words reduce_words;     /* Plan.invariant: "ordered" "invariant" */
 extern const Words access_words;     /* FileAccess: "read" "write" "update" "add" */
