@@ -31,7 +31,7 @@ static void read_param(Flow *f, int step, const Use *u)
     if (update >= 0)
         flow_broken(f, step, CHECK_V10, "%s reads %s after %s changed it", the_step(t, step),
                     the_buffer(t, u->buffer), the_step(t, update));
-    if (b->sharded && t->shared_by > 1 && s->phase != PHASE_UPDATE)
+    if (b->sharded && t->shared_by > 1 && s->phase != PHASE_UPDATE && s->kind != KIND_COPY)
         flow_broken(f, step, CHECK_V03, "%s reads %s, of which this rank has a shard only",
                     the_step(t, step), the_buffer(t, u->buffer));
 }
@@ -127,5 +127,6 @@ void check_flow(Table *t)
         for (int i = 0; i < t->n_result; i++)
             if (t->result[i].program == g)
                 flow_result(&f, &t->result[i]);
+        flow_unread(&f, g);
     }
 }

@@ -66,6 +66,7 @@ void flow_read(Flow *f, int step, const Use *u);
 void flow_write(Flow *f, int step, const Use *u);
 /* What the host reads when a program is over, or rounds are. */
 void flow_result(Flow *f, const TableResult *r);
+void flow_unread(Flow *f, int program); /* after the results */
 
 /* flow_comm.c */
 void flow_collective(Flow *f, int step);

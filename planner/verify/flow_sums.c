@@ -59,7 +59,8 @@ static void tell_unwritten(Flow *f, int step, const Use *u, const Piece *x)
 static void read_in_loop(Flow *f, int step, const Use *u, const Piece *x)
 {
     const Table *t = f->t;
-    if (x->sum && x->turns != all_turns(f))
+    bool of_round = t->step[x->writer].anew && x->turns == 1u << f->turn;
+    if (x->sum && !of_round && x->turns != all_turns(f))
         flow_broken(f, step, CHECK_V02, "%s reads %s before its last round: %s still adds to it",
                     the_step(t, step), the_range(f, u, x), the_step(t, x->writer));
 }
@@ -319,13 +320,33 @@ void flow_write(Flow *f, int step, const Use *u)
         write_piece(f, step, u, &p->piece[k]);
 }
 
-/* ---- the host ---- */
+/* ---- the end ---- */
+
+/* A sum that nobody reads is a gradient that is lost. */
+void flow_unread(Flow *f, int program)
+{
+    Table *t = f->t;
+    for (int i = 0; i < t->n_buffer && t->n_group; i++) {
+        const TableBuffer *b = &t->buffer[i];
+        if (b->role != ROLE_GRAD || b->program != program || b->batched)
+            continue;
+        for (int k = 0; k < f->place[i].n_piece; k++) {
+            const Piece *x = &f->place[i].piece[k];
+            if (x->writer >= 0 && x->sum && x->seen <= x->time) {
+                broken(t, CHECK_V08, "nobody reads %s from byte %lld on, which %s made",
+                       the_buffer(t, i), (long long)x->at, the_step(t, x->writer));
+                break;
+            }
+        }
+    }
+}
 
 void flow_result(Flow *f, const TableResult *r)
 {
     Table *t = f->t;
     Holds *p = &f->place[r->buffer];
-    const Piece *x = &p->piece[piece_of(p, r->at)];
+    Piece *x = &p->piece[piece_of(p, r->at)];
+    x->seen = f->now + 1;
     if (x->given)
         return;
     Owned o = owned(f, p, x);
