@@ -116,14 +116,15 @@ static void bind(Build *b, const Node *n, const FlatGroup *g, int64_t at)
     b->bound[n->id] = (Bound){.group = g->id + 1, .at = at};
 }
 
-/* Sums that are only ever added up, as those of a table that is used twice. */
-static bool collect_sums(const Binder *x, const Node *n, const Type *t, const Node **list,
-                         int *count)
+/* Sums that are only ever added up, as those of a table that is used twice. Who reads the gradient
+ * itself, the root, reads it in its place. */
+static bool collect_sums(const Binder *x, const Node *root, const Node *n, const Type *t,
+                         const Node **list, int *count)
 {
     n = same_order(n);
-    if (n->op == OP_ADD && n->phase == PHASE_POST && x->users[n->id] <= 2)
-        return collect_sums(x, n->in[0], t, list, count) &&
-               collect_sums(x, n->in[1], t, list, count);
+    if (n->op == OP_ADD && n->phase == PHASE_POST && (n == root || x->users[n->id] == 1))
+        return collect_sums(x, root, n->in[0], t, list, count) &&
+               collect_sums(x, root, n->in[1], t, list, count);
     if (!is_free_sum(x->b, n) || x->users[n->id] != 1 || *count == 8 ||
         type_count(&n->type) != type_count(t))
         return false;
@@ -144,7 +145,7 @@ static bool bind_gradient(Binder *x, const Node *grad, const FlatGroup *g, int64
     }
     const Node *list[8];
     int count = 0;
-    if (n->op != OP_ADD || !collect_sums(x, n, &grad->type, list, &count))
+    if (n->op != OP_ADD || !collect_sums(x, n, n, &grad->type, list, &count))
         return false;
     const Node *last = list[0];
     for (int k = 0; k < count; k++) {
@@ -172,6 +173,20 @@ static int trained_param(const Model *m, int from)
     return from;
 }
 
+/* Where one gradient of a group is made from complete sums, all of its gradients are: nobody reduces
+ * the buffer they are copied to, so none may be summed there. */
+static void copy_all_of_whole(Build *b)
+{
+    Plan *p = b->plan;
+    for (int k = 0; k < b->prog->graph->node.n; k++)
+        if (b->bound[k].group && p->group.v[b->bound[k].group - 1].whole_grad)
+            b->bound[k] = (Bound){0};
+    b->copied.n = 0;
+    for (int k = 0; k < p->model->param.n; k++)
+        if (b->grad_node[k] && p->group.v[p->param_group[k]].whole_grad)
+            vec_push(b->a, &b->copied, k);
+}
+
 void flat_bind(Build *b)
 {
     const Node *norm = flat_norm(b->prog);
@@ -195,6 +210,8 @@ void flat_bind(Build *b)
             vec_push(b->a, &b->copied, param);
         }
     }
+    if (p->ranks > 1)
+        copy_all_of_whole(b);
     for (int k = 0; k < p->group.n; k++) {
         FlatGroup *g = &p->group.v[k];
         if (g->optimizer < 0)

@@ -89,8 +89,7 @@ int64_t level_passes(Level l, bool reduced, int64_t g)
 {
     int64_t times = reduced ? g : 1; /* that gradients are reduced */
     switch (l) {
-    case LEVEL_0:
-        return 2 * times;
+    case LEVEL_0: /* the last round's reduction becomes whole again */
     case LEVEL_1:
     case LEVEL_2:
     case LEVEL_ONCE: /* parameters are gathered once a step, after the update or before it */
