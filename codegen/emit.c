@@ -226,6 +226,17 @@ static void print_header(const Emit *e, StrBuf *s)
     if (p->ranks > 1 || p->host_bytes)
         strbuf_add(s, "/* where another stream works beside this one */\n"
                       "#define SYNC(id) (STEP(id), bmrt_step_begin(r, id))\n");
+    if (e->watched)
+        strbuf_add(s, "/* a value with a name is there (--inspect) */\n"
+                      "#define WATCHED(id) (r->watches ? bmrt_watched(r, id, 0, nb) : (void)0)\n");
+    if (e->watched_chunk)
+        strbuf_add(
+            s, "/* nb samples of it, from sample s of the micro-batch on */\n"
+               "#define WATCHED_CHUNK(id) (r->watches ? watched_chunk(r, id, s, nb) : (void)0)\n"
+               "static void watched_chunk(bmrt *r, int id, int64_t s, int64_t nb)\n{\n"
+               "    r->sample0 -= s;\n"
+               "    bmrt_watched(r, id, s, nb);\n"
+               "    r->sample0 += s;\n}\n");
     strbuf_char(s, '\n');
 }
 

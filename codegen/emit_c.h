@@ -14,6 +14,8 @@ typedef struct Emit {
     const char **label; /* by buffer: its name there, once it was used */
     VEC(int) mapped;    /* buffers of the memory map, in order of use */
     StrBuf body;        /* functions, printed after the map they need */
+    bool watched;       /* some step makes a value that can be looked at */
+    bool watched_chunk; /* some step of a region does */
 } Emit;
 
 /* The place of a buffer as C: "AT_wte_weight", which enters the memory map. */
@@ -31,6 +33,12 @@ void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, 
 
 /* streams.c: the other streams' steps of a program; into `init` what names them. */
 void emit_streams(const Emit *e, StrBuf *out, StrBuf *init, ProgramKind g);
+
+/* watch.c: bmrt_model.watch. */
+void emit_watches(Emit *e, StrBuf *out, StrBuf *init);
+
+/* An element's type as the runtime calls it. */
+const char *dtype_word(DType t);
 
 /* tables.c: what the runtime must know of the model, and main(). */
 void emit_tables(Emit *e, StrBuf *out);

@@ -325,7 +325,8 @@ static void call_launch(Printer *p)
 {
     const Kernel *k = p->step->kernel;
     if (p->step->when != WHEN_ALWAYS)
-        strbuf_add(p->s, p->step->when == WHEN_LAST ? "    if (r->last)\n    " : "    if (r->first)\n    ");
+        strbuf_add(p->s, p->step->when == WHEN_LAST ? "    if (r->last)\n    "
+                                                    : "    if (r->first)\n    ");
     strbuf_printf(p->s, "    bmrt_launch(r, %s, ", p->e->p->kernel.v[p->e->same[k->id]]->name);
     if (k->kind == K_FUSED && k->fused.chunk)
         parts(p, k->units, k->batched, k->fused.chunk);
@@ -339,6 +340,31 @@ static void call_launch(Printer *p)
     }
     more_arguments(p);
     strbuf_add(p->s, "});\n");
+}
+
+/* Does the step of any of the class's blocks make a value with a name? */
+static bool makes_named(const Printer *p)
+{
+    for (int row = 0; p->cls && row < p->cls->n_row; row++)
+        if (run_step(p->b, &p->b->run.v[p->cls->run[row]], p->index)->named.n)
+            return true;
+    return p->step->named.n > 0;
+}
+
+static void watched(Printer *p)
+{
+    bool chunk = p->step->region != 0;
+    if (!makes_named(p))
+        return;
+    strbuf_add(p->s, chunk ? "    WATCHED_CHUNK(" : "    WATCHED(");
+    if (p->cls && p->cls->n_row > 1)
+        strbuf_printf(p->s, "at->step + %d);\n", p->step->id - p->r->step.v[0]);
+    else
+        strbuf_printf(p->s, "%d);\n", p->step->id);
+    p->uses->nb = true;
+    p->uses->s = p->uses->s || chunk;
+    p->e->watched = p->e->watched || !chunk;
+    p->e->watched_chunk = p->e->watched_chunk || chunk;
 }
 
 void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, int step)
@@ -379,4 +405,5 @@ void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, 
         call_launch(&p);
         break;
     }
+    watched(&p);
 }

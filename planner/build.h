@@ -152,6 +152,10 @@ bool groups_split(Build *b);
 void group_step(Build *b, Group *g);
 void heavy_step(Build *b, Item *i);
 
+/* named.c: what the steps of the training program make that has a name; first[k]: the first step
+ * of the k-th group, and one more: their end. */
+void names_find(Build *b, const int *first);
+
 /* steps.c */
 Operand operand(Build *b, Item *root, int64_t element);
 const Kernel *kernel_intern(Build *b, const Kernel *k, const char *stem);

@@ -179,8 +179,13 @@ static void program_plan(Build *b)
         mark_all_stored(b);
     while (groups_split(b));
     mark_last_uses(b);
-    for (int k = 0; k < b->order.n; k++)
+    int *first = arena_array(b->a, int, b->order.n + 1);
+    for (int k = 0; k < b->order.n; k++) {
+        first[k] = b->plan->step.n;
         group_step(b, b->order.v[k]);
+    }
+    first[b->order.n] = b->plan->step.n;
+    names_find(b, first);
     if (b->kind == PROGRAM_TRAIN && b->prog->logits && b->of_node[b->prog->logits->id]) {
         const Item *logits = item_of(b, b->prog->logits);
         region_of_head(b->plan, logits->place.root ? logits->place.root->buffer : -1);

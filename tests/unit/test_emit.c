@@ -37,6 +37,8 @@ static const char stub[] =
     "               int64_t ranks, void *out)\n"
     "{\n    (void)r, (void)grains;\n    printf(\" norm %d %lld\", groups, (long long)ranks);\n"
     "    place(partial);\n    place(out);\n    printf(\"\\n\");\n}\n"
+    "void bmrt_watched(bmrt *r, int id, int64_t lo, int64_t nb)\n"
+    "{\n    (void)r, (void)id, (void)lo, (void)nb;\n}\n"
     "void bmrt_zero(bmrt *r, void *x, const int64_t (*gap)[2], int n)\n"
     "{\n    (void)r;\n    printf(\" zero %d %lld\", n, (long long)gap[n - 1][0]);\n    place(x);\n"
     "    printf(\"\\n\");\n}\n"
@@ -45,7 +47,7 @@ static const char stub[] =
     "    for (int i = 0; i < 6 && p->micro_batch; i++)\n"
     "        if (f[i])\n            f[i](&run, p->micro_batch);\n}\n"
     "int bmrt_main(const bmrt_model *m, int argc, char **argv)\n"
-    "{\n    (void)argc, (void)argv;\n    run.arena = (char *)4096;\n    run.first = true;\n"
+    "{\n    (void)argc, (void)argv;\n    run.arena = (char *)4096;\n    run.first = run.last = true;\n"
     "    run.sample0 = 1000;\n    program(&m->train);\n    program(&m->eval);\n"
     "    program(&m->sample);\n    return 0;\n}\n";
 
