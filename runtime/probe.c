@@ -18,8 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PASSES = 7, EXP_OPS = 40, MIB = 1 << 20, MOST_RANKS = 64 };
+enum { PASSES = 6, CALM = 3, EXP_OPS = 40, MIB = 1 << 20, MOST_RANKS = 64 };
 static const double BATCH_S = 4e-3; /* a batch of calls takes at least that */
+static const double LONGEST_S = 15;
 
 typedef struct probe {
     bmrt_run run;
@@ -35,8 +36,8 @@ typedef struct probe {
 typedef struct figure {
     void (*call)(probe *p, const void *what);
     const void *what;
-    int64_t calls;       /* of a batch */
-    double time[PASSES]; /* seconds of one call */
+    int64_t calls;  /* of a batch */
+    double seconds; /* of one call: the best, as neighbours only ever make it longer; 0: none yet */
 } figure;
 
 static double batch(probe *p, const figure *f)
@@ -60,20 +61,17 @@ static void count_calls(probe *p, figure *f)
     }
 }
 
-static void measure(probe *p, figure *f, int pass)
+/* True: this was a good deal better than before. */
+static bool measure(probe *p, figure *f)
 {
-    if (pass == 0)
+    if (!f->calls)
         count_calls(p, f);
-    f->time[pass] = batch(p, f) / (double)f->calls;
-}
-
-/* Neighbours only ever make a batch longer: the best of all passes. */
-static double seconds(const figure *f)
-{
-    double best = f->time[0];
-    for (int i = 1; i < PASSES; i++)
-        best = f->time[i] < best ? f->time[i] : best;
-    return best;
+    double took = batch(p, f) / (double)f->calls;
+    if (took >= f->seconds && f->seconds > 0)
+        return false;
+    bool much = took < 0.97 * f->seconds;
+    f->seconds = took;
+    return much;
 }
 
 /* ---- products ---- */
@@ -95,8 +93,8 @@ static product product_of(int64_t size)
 {
     enum { GRAIN = 256 };
     int64_t rows = size * 8, wide = size * 2;
-    rows = size > 1024 ? size : rows < 128 ? 128 : rows > 1024 ? 1024 : rows;
-    wide = size > 1024 ? size : wide < 32 ? 32 : wide > 1024 ? 1024 : wide;
+    rows = rows < 128 ? 128 : rows > 1024 ? 1024 : rows;
+    wide = wide < 32 ? 32 : wide > 1024 ? 1024 : wide;
     int64_t k = rows < GRAIN ? rows : GRAIN;
     return (product){
         size,
@@ -283,36 +281,45 @@ static void figures_set(const probe *p, figures *f)
 }
 
 /* Products while another thread moves memory, as it does for a collective. */
-static void measure_busy(probe *p, figure *f, int pass)
+static bool measure_busy(probe *p, figure *f)
 {
     copier c = {.p = p};
     pthread_t thread;
     atomic_init(&c.stop, false);
     bool works = pthread_create(&thread, NULL, keep_copying, &c) == 0;
-    measure(p, f, pass);
+    bool better = measure(p, f);
     atomic_store(&c.stop, true);
     if (works)
         pthread_join(thread, NULL);
+    return better;
 }
 
+static bool measure_once(probe *p, figures *f)
+{
+    bool better = false;
+    for (int i = 0; i < SIZES; i++)
+        for (int k = 0; k < 3; k++)
+            better |= measure(p, &f->gemm[i][k]);
+    for (int i = 0; i < f->n_triad; i++)
+        better |= measure(p, &f->triad[i]);
+    better |= measure(p, &f->exps);
+    better |= measure(p, &f->launches);
+    better |= measure(p, &f->copies);
+    (void)measure_busy(p, &f->busy);
+    return better;
+}
+
+/* Until a few passes in a row found nothing better; on a busy machine until time is up. */
 static void measure_all(probe *p, figures *f)
 {
-    for (int pass = 0; pass < PASSES; pass++) {
-        for (int i = 0; i < SIZES; i++)
-            for (int k = 0; k < 3; k++)
-                measure(p, &f->gemm[i][k], pass);
-        for (int i = 0; i < f->n_triad; i++)
-            measure(p, &f->triad[i], pass);
-        measure(p, &f->exps, pass);
-        measure(p, &f->launches, pass);
-        measure(p, &f->copies, pass);
-        measure_busy(p, &f->busy, pass);
-    }
+    double end = bmrt_now() + LONGEST_S;
+    for (int pass = 0, calm = 0; (pass < PASSES || calm < CALM) && bmrt_now() < end; pass++)
+        calm = measure_once(p, f) ? 0 : calm + 1;
 }
 
 static double triad_rate(const figures *f, int i)
 {
-    return (double)f->bytes[i].n * 12 / seconds(&f->triad[i]);
+    return (double)f->bytes[i].n * 12 / f->triad[i].seconds;
 }
 
 /* The largest sweep that is nearer to the cache's speed than to memory's. */
@@ -346,17 +353,17 @@ static void print_all(const probe *p, const figures *f)
     for (int i = 0; i < SIZES; i++) {
         double time = 0;
         for (int k = 0; k < 3; k++)
-            time += seconds(&f->gemm[i][k]);
+            time += f->gemm[i][k].seconds;
         printf("%s[%lld, %.0f]", i ? ", " : "", (long long)f->product[i].size,
                f->product[i].flops / time);
     }
-    double alone = seconds(&f->gemm[8][1]), busy = seconds(&f->busy);
+    double alone = f->gemm[8][1].seconds, busy = f->busy.seconds;
     printf("],\n \"memory_bytes_per_s\": %.0f,\n", triad_rate(f, f->n_triad - 1));
     printf(" \"cache_bytes\": %lld,\n", (long long)cache_bytes(f));
     printf(" \"cache_bytes_per_s\": %.0f,\n", triad_rate(f, 0));
-    printf(" \"elem_ops_per_s\": %.0f,\n", (double)f->exp.n * (EXP_OPS + 2) / seconds(&f->exps));
-    printf(" \"launch_ps\": %.0f,\n", 1e12 * seconds(&f->launches));
-    printf(" \"copy_bytes_per_s\": %.0f,\n", (double)f->copy.n * 4 / seconds(&f->copies));
+    printf(" \"elem_ops_per_s\": %.0f,\n", (double)f->exp.n * (EXP_OPS + 2) / f->exps.seconds);
+    printf(" \"launch_ps\": %.0f,\n", 1e12 * f->launches.seconds);
+    printf(" \"copy_bytes_per_s\": %.0f,\n", (double)f->copy.n * 4 / f->copies.seconds);
     printf(" \"slow_compute_ppm\": %.0f}\n", busy > alone ? 1e6 * (busy / alone - 1) : 0);
 }
 
