@@ -91,13 +91,15 @@ static void set_bound(Search *s, const Parts *p, const Mix *m, const Result *all
     s->bound.capacity = budget;
 }
 
+/* Bytes to spend on what is kept: what the candidate that recomputes all leaves is a first guess,
+ * for the peaks of the two are in different places; then between what fitted and what did not. */
 const Result *search_mix(Search *s, const Result *all)
 {
     Parts p = {0};
     const Result *best = NULL;
     find_parts(s, &all->choice, &p);
-    int64_t budget = s->q->memory - all->arena_bytes;
-    for (int turn = 0; turn < TURNS && p.n && budget > 0; turn++) {
+    int64_t budget = s->q->memory - all->arena_bytes, fitted = 0, too_much = INT64_MAX;
+    for (int turn = 0; turn < TURNS && p.n && budget > fitted; turn++) {
         Mix m = frontier_mix(p.a, p.mix, p.n, budget);
         if (!m.fits || m.bytes == m.least_bytes)
             break;
@@ -105,12 +107,21 @@ const Result *search_mix(Search *s, const Result *all)
         c.recompute = RECOMPUTE_AUTO;
         c.kept = take_mix(s, &p, &m);
         const Result *r = search_try(s, &c);
+        int64_t more = s->q->memory - r->arena_bytes;
         if (r->fits) {
-            best = r;
-            set_bound(s, &p, &m, all, budget);
-            break;
+            fitted = budget;
+            if (!best || r->step_ps < best->step_ps) {
+                best = r;
+                set_bound(s, &p, &m, all, budget);
+            }
+        } else {
+            too_much = budget;
         }
-        budget -= r->arena_bytes - s->q->memory; /* what lives beside it was not counted */
+        if (r->fits && more < s->q->memory / 64)
+            break;
+        budget += more;
+        if (budget >= too_much || budget <= fitted)
+            budget = fitted + (too_much - fitted) / 2;
     }
     arena_free(p.a);
     return best;
