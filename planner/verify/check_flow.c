@@ -88,6 +88,7 @@ static void walk_step(Flow *f, int i)
 {
     const TableStep *s = &f->t->step[i];
     f->local = false;
+    f->have = UINT32_MAX;
     f->now++;
     if (is_collective(s))
         flow_collective(f, i);

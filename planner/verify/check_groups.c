@@ -58,8 +58,12 @@ static void check_buffers(Table *t, int i)
     check_size(t, i, g->param, keeps_shards(t, g), "parameters");
     check_size(t, i, g->grad, false, "gradients");
     check_size(t, i, g->grad_shard, true, "reduced gradients");
-    for (int k = 0; k < g->n_state; k++)
+    for (int k = 0; k < g->n_state; k++) {
         check_size(t, i, g->state[k], shards, "optimizer state");
+        if (t->buffer[g->state[k]].host != g->offload)
+            broken(t, CHECK_V04, "group %d (%s): %s is %s the host", i, g->path,
+                   the_buffer(t, g->state[k]), g->offload ? "not on" : "on");
+    }
     check_size(t, i, g->host_param, shards, "parameters on the host");
     check_size(t, i, g->host_grad, shards, "gradients on the host");
     if (g->trained != (g->grad >= 0))

@@ -43,7 +43,8 @@ typedef struct Flow {
     uint32_t *told; /* by step: checks that were told */
     int turn, turns;
     long now;
-    bool local; /* the step that runs read what is not the same on all ranks */
+    bool local;    /* the step that runs read what is not the same on all ranks */
+    unsigned have; /* turns that are in all sums of the loop it read */
 } Flow;
 
 /* Tells once per step and check: rounds repeat. */

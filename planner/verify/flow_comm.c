@@ -156,6 +156,9 @@ static void reduce_into(Flow *f, int step, const TablePiece *c)
         if (again && s->adds)
             flow_broken(f, step, CHECK_V08, "%s reduces into %s, where %s did in this round",
                         the_step(t, step), the_bytes(f, u->buffer, x), the_step(t, x->writer));
+        if (s->adds && f->turn > 0 && x->writer < 0)
+            flow_broken(f, step, CHECK_V20, "%s adds to %s, where no first round put anything",
+                        the_step(t, step), the_bytes(f, u->buffer, x));
         x->turns = !s->adds ? all_turns(f) : f->turn == 0 || x->writer < 0 ? turn : x->turns | turn;
         if (!s->adds && s->when == WHEN_ALWAYS && is_loop(s->phase))
             x->turns = turn;
@@ -240,6 +243,10 @@ void flow_tree(Flow *f, int step)
             flow_broken(f, step, in_gap(t, leaf->buffer, x) ? CHECK_V04 : CHECK_V08,
                         "%s adds %s, which no step made", the_step(t, step),
                         the_bytes(f, leaf->buffer, x));
+        else if (x->writer >= 0 && !nobodys && in_gap(t, leaf->buffer, x) != x->zero)
+            flow_broken(f, step, CHECK_V04, "%s adds %s, %s, and %s made it%s", the_step(t, step),
+                        the_bytes(f, leaf->buffer, x), x->zero ? "of a parameter" : "a gap",
+                        the_step(t, x->writer), x->zero ? " zero" : "");
         else if (x->writer >= 0 && !x->zero && x->turns != turn)
             flow_broken(f, step, CHECK_V20, "%s adds %s, which holds sums of other rounds",
                         the_step(t, step), the_bytes(f, leaf->buffer, x));
@@ -250,6 +257,7 @@ void flow_tree(Flow *f, int step)
         x->turns = top && f->turn > 0 ? x->turns | turn : turn;
         x->writer = step;
         x->time = f->now;
+        x->seen = top ? 0 : f->now + 1; /* what is below is read by later rounds alone */
         x->sum = true;
         x->local = local && t->ranks > 1;
     }

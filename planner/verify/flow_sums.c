@@ -70,7 +70,7 @@ static void read_after_loop(Flow *f, int step, const Use *u, const Piece *x, int
     const Table *t = f->t;
     const TableStep *w = &t->step[x->writer];
     bool whole = x->turns == (1u << turns) - 1;
-    if (whole || w->when != WHEN_ALWAYS || x->zero)
+    if (whole || (w->when != WHEN_ALWAYS && !x->sum) || x->zero)
         return;
     flow_broken(f, step, CHECK_V02, "%s reads %s, which %s makes anew in each round",
                 the_step(t, step), the_range(f, u, x), the_step(t, x->writer));
@@ -114,9 +114,10 @@ static void read_piece(Flow *f, int step, const Use *u, Piece *x)
     }
     const TableStep *w = &t->step[x->writer];
     int turns = table_turns(t, w);
-    if (is_loop(w->phase) && w->phase == s->phase)
+    if (is_loop(w->phase) && w->phase == s->phase) {
         read_in_loop(f, step, u, x);
-    else if (is_loop(w->phase))
+        f->have &= is_flat(&t->buffer[u->buffer]) && !x->zero ? x->turns : UINT32_MAX;
+    } else if (is_loop(w->phase))
         read_after_loop(f, step, u, x, turns);
     read_region(f, step, u, x);
     if (x->local && !is_loop(s->phase) && t->ranks > 1)
@@ -263,8 +264,8 @@ static void write_piece(Flow *f, int step, const Use *u, Piece *x)
             t->step[x->writer].phase == s->phase && (x->turns & (1u << f->turn)))
             flow_broken(f, step, CHECK_V20, "%s overwrites %s, where %s had added",
                         the_step(t, step), the_range(f, u, x), the_step(t, x->writer));
-        x->turns =
-            is_loop(s->phase) && s->when == WHEN_ALWAYS && !zero ? 1u << f->turn : all_turns(f);
+        bool of_turn = is_loop(s->phase) && s->when == WHEN_ALWAYS;
+        x->turns = zero ? all_turns(f) : f->have & (of_turn ? 1u << f->turn : all_turns(f));
     }
     x->given = false;
     x->writer = step;

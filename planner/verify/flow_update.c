@@ -27,6 +27,24 @@ static void once(Flow *f, int step, const Use *u, int *update)
     *update = step;
 }
 
+/* From the host comes what the group's update made there. */
+static void check_source(Flow *f, int step, int to)
+{
+    const Table *t = f->t;
+    const TableStep *s = &t->step[step];
+    for (int i = 0; i < s->n_use; i++) {
+        const Use *u = &s->use[i];
+        const Holds *p = &f->place[u->buffer];
+        for (int k = piece_of(p, u->lo); u->read && k < p->n_piece && p->piece[k].at < u->end;
+             k++) {
+            int w = p->piece[k].writer;
+            if (w < 0 || t->step[w].kind == KIND_COPY || t->step[w].group != t->buffer[to].group)
+                flow_broken(f, step, CHECK_V09, "%s puts %s into %s, and no update of it made that",
+                            the_step(t, step), the_buffer(t, u->buffer), the_buffer(t, to));
+        }
+    }
+}
+
 void flow_update(Flow *f, int step, const Use *u)
 {
     const Table *t = f->t;
@@ -43,6 +61,8 @@ void flow_update(Flow *f, int step, const Use *u)
         flow_broken(f, step, CHECK_V09, "%s writes %s, which is the trainer's to write",
                     the_step(t, step), the_buffer(t, u->buffer));
     check_part(f, step, u);
+    if (s->kind == KIND_COPY)
+        check_source(f, step, u->buffer);
     if (is_row_use(f, u)) {
         int64_t at = row_at(p, u->lo), end = at + (u->end - u->lo);
         for (int k = 0; k < p->n_column; k++)
