@@ -82,35 +82,36 @@ static void call_gemm(probe *p, const void *what)
 }
 
 /* Forward, gradient of the input, gradient of the weights: the layouts trainers use, with `size`
- * the smallest of the three. Small products are of small models, whose batches are small too. */
+ * the smallest of the three. Small products are of small models, whose batches are small too. The
+ * rate is that of all threads at work: of products that are one tile there are many at once. */
 typedef struct product {
     int64_t size;
     double flops; /* of all three */
     bmrt_gemm_args form[3];
 } product;
 
-static product product_of(int64_t size)
+static product product_of(int64_t size, const probe *p)
 {
-    enum { GRAIN = 256 };
-    int64_t rows = size * 8, wide = size * 2;
+    enum { GRAIN = 256, ALONE = 256 };
+    int64_t rows = size * 8, wide = size * 2, many = size < ALONE ? 4 * p->threads : 1;
     rows = rows < 128 ? 128 : rows > 1024 ? 1024 : rows;
     wide = wide < 32 ? 32 : wide > 1024 ? 1024 : wide;
+    if (many > p->n / (rows * wide)) /* of results */
+        many = p->n / (rows * wide);
     int64_t k = rows < GRAIN ? rows : GRAIN;
+    bmrt_gemm_args forward = {.m = rows, .n = size, .k = wide, .tb = 1},
+                   input = {.m = rows, .n = wide, .k = size},
+                   weights = {.m = size, .n = wide, .k = k, .ta = 1, .sums = rows / k};
+    forward.lda = forward.ldb = weights.ldb = weights.ldc = input.ldb = input.ldc = wide;
+    forward.ldc = weights.lda = input.lda = size;
+    weights.as = size * k;
+    weights.bs = wide * k;
+    forward.count1 = input.count1 = weights.count1 = many;
+    forward.c1 = rows * size;
+    input.c1 = rows * wide;
+    weights.c1 = size * wide;
     return (product){
-        size,
-        6.0 * (double)(rows * size) * (double)wide,
-        {{.m = rows, .n = size, .k = wide, .tb = 1, .lda = wide, .ldb = wide, .ldc = size},
-         {.m = rows, .n = wide, .k = size, .lda = size, .ldb = wide, .ldc = wide},
-         {.m = size,
-          .n = wide,
-          .k = k,
-          .ta = 1,
-          .lda = size,
-          .ldb = wide,
-          .ldc = wide,
-          .sums = rows / k,
-          .as = size * k,
-          .bs = wide * k}}};
+        size, 6.0 * (double)(rows * size) * (double)(wide * many), {forward, input, weights}};
 }
 
 /* ---- elements and memory ---- */
@@ -261,7 +262,7 @@ typedef struct figures {
 static void figures_set(const probe *p, figures *f)
 {
     for (int i = 0; i < SIZES; i++) {
-        f->product[i] = product_of(INT64_C(1) << i);
+        f->product[i] = product_of(INT64_C(1) << i, p);
         for (int k = 0; k < 3; k++)
             f->gemm[i][k] = (figure){.call = call_gemm, .what = &f->product[i].form[k]};
     }
