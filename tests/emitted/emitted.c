@@ -146,9 +146,15 @@ void trial_input(Trial *t, const double *const *input)
     t->input = input;
 }
 
+/* One rank has all of a flat buffer. */
+static char *place_of(const Trial *t, const bmrt_tensor *x)
+{
+    return (char *)BMRT_AT(&t->run.pub, x->offset) + x->at * (int64_t)bmrt_dtype_size(x->dtype);
+}
+
 void trial_set(Trial *t, const bmrt_tensor *x, const double *value)
 {
-    char *at = BMRT_AT(&t->run.pub, x->offset);
+    char *at = place_of(t, x);
     for (int64_t i = 0; i < x->count; i++)
         if (x->dtype == BMRT_F32)
             ((real *)(void *)at)[i] = (real)value[i];
@@ -160,7 +166,7 @@ void trial_set(Trial *t, const bmrt_tensor *x, const double *value)
 
 void trial_get(const Trial *t, const bmrt_tensor *x, double *value)
 {
-    const char *at = BMRT_AT(&t->run.pub, x->offset);
+    const char *at = place_of(t, x);
     for (int64_t i = 0; i < x->count; i++)
         value[i] = x->dtype == BMRT_F32   ? (double)((const real *)(const void *)at)[i]
                    : x->dtype == BMRT_I32 ? (double)((const int32_t *)(const void *)at)[i]
