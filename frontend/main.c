@@ -15,6 +15,7 @@
 #include "planner/inspect.h"
 #include "planner/measured.h"
 #include "planner/plan.h"
+#include "planner/plan_edit.h"
 #include "planner/verify/verify.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ typedef struct Job {
     Diag *diag;
     const char *dir; /* what is made goes there; NULL: `bmc plan` without -o */
     Model *model;
+    PlanFile *given; /* --plan */
     Plan *plan;
     StrBuf trainer, kernels, json;
     int emitted; /* of the things --emit asked for */
@@ -101,16 +103,41 @@ static int print_tree(Job *j)
     return emit(j, EMIT_AST, &s);
 }
 
+static int read_plan(Job *j)
+{
+    const char *why;
+    if (!j->o->plan)
+        return EXIT_OK;
+    j->given = plan_edit_read(j->arena, j->o->plan, j->diag);
+    if (j->given) /* for the stamp */
+        source_read(j->sources, j->given->name, &why);
+    return j->given ? EXIT_OK : EXIT_MODEL;
+}
+
+/* A plan that is given was made for what it says, as if flags did. */
+static PlanRequest flags_of(const Job *j)
+{
+    const Options *o = j->o;
+    const PlanFile *f = j->given;
+    PlanRequest flags = {.ranks = o->ranks,
+                         .memory = o->memory,
+                         .micro_batch = o->micro_batch,
+                         .machine = o->machine};
+    if (f) {
+        flags.ranks = f->ranks;
+        flags.memory = f->memory > 0 ? f->memory : 0;
+        flags.micro_batch = f->micro_batch;
+    }
+    return flags;
+}
+
 static int lower(Job *j)
 {
     Define *define = arena_array(j->arena, Define, j->o->define.n + 1);
     for (int i = 0; i < j->o->define.n; i++)
         define[i] = (Define){j->o->define.v[i].name, j->o->define.v[i].value};
     j->model = lower_model(j->arena, j->sources, j->o->file, define, j->o->define.n, j->diag);
-    PlanRequest flags = {.ranks = j->o->ranks,
-                         .memory = j->o->memory,
-                         .micro_batch = j->o->micro_batch,
-                         .machine = j->o->machine};
+    PlanRequest flags = flags_of(j);
     return j->model && plan_request_settle(j->model, &flags, j->diag) ? EXIT_OK : EXIT_MODEL;
 }
 
@@ -159,8 +186,24 @@ static int find_machine(Job *j, const Machine **machine)
     return *machine ? EXIT_OK : EXIT_MODEL;
 }
 
+/* Flags must agree with it; the file's `machine` is not asked, as the plan has one. */
+static int take_plan(Job *j)
+{
+    PlanOptions flags = {.memory = j->o->memory,
+                         .micro_batch = j->o->micro_batch,
+                         .ranks = j->o->ranks,
+                         .no_fuse = j->o->no_fuse};
+    int code = j->o->machine ? find_machine(j, &flags.machine) : EXIT_OK;
+    if (code)
+        return code;
+    j->plan = plan_edit(j->arena, j->model, j->given, &flags, j->diag);
+    return j->plan ? EXIT_OK : EXIT_MODEL;
+}
+
 static int make_plan(Job *j)
 {
+    if (j->given)
+        return take_plan(j);
     const PlanRequest *r = &j->model->plan;
     PlanOptions po = {.memory = r->memory,
                       .micro_batch = r->micro_batch,
@@ -241,8 +284,8 @@ static int check(Job *j)
 
 static int plan(Job *j)
 {
-    int code = RUN_PASSES(j, print_tree, lower, differentiate, simplify_graphs, make_plan, verify,
-                          print_plan, emit_text);
+    int code = RUN_PASSES(j, print_tree, read_plan, lower, differentiate, simplify_graphs,
+                          make_plan, verify, print_plan, emit_text);
     if (code || j->o->emit.n)
         return code;
     if (j->dir) {
@@ -293,8 +336,8 @@ static void say_made(const Job *j)
 static int compile(Job *j)
 {
     Home home = home_find(j->arena);
-    int code = RUN_PASSES(j, print_tree, lower, differentiate, simplify_graphs, make_plan, verify,
-                          print_plan, emit_text);
+    int code = RUN_PASSES(j, print_tree, read_plan, lower, differentiate, simplify_graphs,
+                          make_plan, verify, print_plan, emit_text);
     if (code || j->o->emit.n)
         return code;
     if (!home.library)

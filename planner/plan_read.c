@@ -515,7 +515,7 @@ PlanFile *plan_read_text(Arena *a, const char *name, const char *json, size_t n,
     return ok ? f : NULL;
 }
 
-PlanFile *plan_read(Arena *a, const char *path, Diag *d)
+const Source *plan_source(Arena *a, const char *path, Diag *d)
 {
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
@@ -523,11 +523,15 @@ PlanFile *plan_read(Arena *a, const char *path, Diag *d)
     Sources *own = sources_new(a);
     const char *why = NULL;
     int i = source_read(own, path, &why);
-    if (i < 0) {
-        diag_error(d, NO_SPAN, "%s", why);
-        diag_help(d, "bmc compile FILE.bm -o DIR writes DIR/plan.json");
-        return NULL;
-    }
-    const Source *s = own->list.v[i];
-    return plan_read_text(a, path, s->text, (size_t)s->n, d);
+    if (i >= 0)
+        return own->list.v[i];
+    diag_error(d, NO_SPAN, "%s", why);
+    diag_help(d, "bmc compile FILE.bm -o DIR writes DIR/plan.json");
+    return NULL;
+}
+
+PlanFile *plan_read(Arena *a, const char *path, Diag *d)
+{
+    const Source *s = plan_source(a, path, d);
+    return s ? plan_read_text(a, s->name, s->text, (size_t)s->n, d) : NULL;
 }

@@ -216,6 +216,7 @@ typedef struct PlanFile {
 /* NULL: reported. `name` is only for messages. */
 PlanFile *plan_read_text(Arena *a, const char *name, const char *text, size_t n, Diag *d);
 /* A plan.json, or a folder that holds one. */
+const Source *plan_source(Arena *a, const char *path, Diag *d);
 PlanFile *plan_read(Arena *a, const char *path, Diag *d);
 
 #endif

@@ -38,6 +38,7 @@ typedef enum OptionKind {
     SET_THREADS,
     SET_MICRO_BATCH,
     SET_MACHINE,
+    SET_PLAN,
     SET_DEFINE,
     SET_NO_FUSE,
     SET_EMIT,
@@ -45,7 +46,6 @@ typedef enum OptionKind {
     SET_VIEW_TO, /* may be followed by =PATH */
     SET_RANK,
     SET_JSON,
-    SET_LATER, /* not built yet */
     SET_HELP
 } OptionKind;
 
@@ -77,7 +77,7 @@ static const OptionRow option_row[] = {
     {"--memory", "SIZE", OF_MODEL, SET_MEMORY, 0, "bytes the plan may use per rank, as 2GiB"},
     {"--micro-batch", "N", OF_MODEL, SET_MICRO_BATCH, 0, "samples per rank at once"},
     {"-D", "NAME=VALUE", OF_MODEL | BIT(CHECK), SET_DEFINE, 0, "replace a `let` of the file"},
-    {"--plan", "FILE", OF_MODEL, SET_LATER, 0, "carry out this plan instead of making one"},
+    {"--plan", "FILE", OF_MODEL, SET_PLAN, 0, "carry out this plan.json, as it was changed"},
     {"--no-fuse", NULL, OF_MODEL, SET_NO_FUSE, 0, "one kernel per op (the numbers stay the same)"},
     {"--emit", "KIND[=PATH]", OF_MODEL & ~BIT(RUN), SET_EMIT, 0,
      "print what a pass made and stop: ast, graph, plan, json, c"},
@@ -141,7 +141,7 @@ static void print_help(Command command)
         char left[64];
         snprintf(left, sizeof left, "%s%s%s%s", r->name, before, r->argument ? r->argument : "",
                  may ? "]" : "");
-        printf("  %-22s %s%s\n", left, r->what, r->kind == SET_LATER ? " (not built yet)" : "");
+        printf("  %-22s %s\n", left, r->what);
     }
 }
 
@@ -288,6 +288,9 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
     case SET_MACHINE:
         o->machine = value;
         return *value ? EXIT_OK : bad_value(p, r, value, "the name of a profile or its file");
+    case SET_PLAN:
+        o->plan = value;
+        return *value ? EXIT_OK : bad_value(p, r, value, "a plan.json or its folder");
     case SET_MEMORY:
         return parse_size(value, &o->memory) ? EXIT_OK
                                              : bad_value(p, r, value, "a size as 2GiB or 800MB");
@@ -309,8 +312,6 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
     case SET_JSON:
         o->json = true;
         return EXIT_OK;
-    case SET_LATER:
-        return usage_error(p->help, "%s is not built yet", r->name);
     case SET_HELP:
         break;
     }

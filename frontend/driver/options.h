@@ -1,8 +1,8 @@
 /* options.h - the command line of bmc.
  *
- * One table lists the commands and one the options (options.c); parsing, `--help`, the nearest name
- * for a slip and "not built yet" all read these tables. A wrong command line is reported in two
- * lines on stderr and gives exit code 2. */
+ * One table lists the commands and one the options (options.c); parsing, `--help` and the nearest
+ * name for a slip all read these tables. A wrong command line is reported in two lines on stderr
+ * and gives exit code 2. */
 #ifndef BM_OPTIONS_H
 #define BM_OPTIONS_H
 
@@ -55,6 +55,7 @@ typedef struct Options {
     int64_t micro_batch, ranks, threads; /* 0: not given */
     int64_t rank;                        /* of VIEW_PARAMS and VIEW_TRACE: whose part is shown */
     const char *machine;                 /* profile by name or file; NULL: not given */
+    const char *plan;                    /* plan.json to carry out; NULL: one is made */
     bool no_fuse;
     InspectView view;
     const char *view_name; /* as given: "--params"; NULL: the first page */

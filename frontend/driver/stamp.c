@@ -59,7 +59,7 @@ uint64_t stamp_key(Arena *a, const Options *o, const Home *h)
     key = mix(key, o->file);
     int64_t number[] = {o->memory, o->micro_batch, o->ranks, o->no_fuse};
     key = hash_bytes(key, number, sizeof number);
-    key = mix(key, o->machine);
+    key = mix(mix(key, o->machine), o->plan);
     for (int i = 0; i < o->define.n; i++)
         key = mix(mix(key, o->define.v[i].name), o->define.v[i].value);
     return key;

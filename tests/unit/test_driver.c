@@ -149,7 +149,7 @@ static void refused(void **state)
         {"compile", "a.bm", "--target", "cuda"},
         {"compile", "a.bm", "--target", "tpu"},
         {"compile", "a.bm", "--machine", ""},
-        {"compile", "a.bm", "--plan", "p.json"},
+        {"compile", "a.bm", "--plan", ""},
         {"compile", "a.bm", "--no-fuse=1"},
         {"compile", "a.bm", "--emit=cuda"},
         {"compile", "a.bm", "--emit=tree"},
