@@ -118,6 +118,9 @@ static void summary_arena(Page *p)
                       f->bounds.proved ? "proved to be needed" : "not proved to be needed");
     else
         strbuf_add(&p->s, ": no gap, no arena could be smaller");
+    if (t->host_bytes)
+        strbuf_printf(&p->s, "\n  beside it on the host %s (%s bytes): see --memory",
+                      page_bytes(p, t->host_bytes), page_grouped(p, t->host_bytes));
     const FileStep *s = &f->step[at];
     strbuf_printf(&p->s, "\n  the peak is in step %d: %s, %s %s %s\n", at, page_path(s->path),
                   program_words.word[s->program], phase_words.word[s->phase], step_way(s));

@@ -181,6 +181,8 @@ static BmStatus open_metrics(bmrt_run *run, bmrt_error *e)
     bmrt_metrics_int(f, "threads", bmrt_pool_threads(run->pool));
     bmrt_metrics_int(f, "ranks", run->pub.ranks);
     bmrt_metrics_int(f, "arena_bytes", m->arena_bytes * BMRT_SCALE);
+    if (m->host_arena_bytes > 0)
+        bmrt_metrics_int(f, "host_arena_bytes", m->host_arena_bytes * BMRT_SCALE);
     bmrt_metrics_int(f, "persistent_bytes", m->persistent_bytes * BMRT_SCALE);
     return bmrt_metrics_end(f, e);
 }
@@ -249,23 +251,32 @@ static double mib(int64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+/* "12.0 MiB", "12.0 MiB and 3.0 MiB on the host" */
+static const char *arenas_text(char *buf, size_t n, const bmrt_model *m)
+{
+    bmrt_text t = {buf, 0, n, false};
+    bmrt_text_add(&t, "%.1f MiB", mib(m->arena_bytes * BMRT_SCALE));
+    if (m->host_arena_bytes > 0)
+        bmrt_text_add(&t, " and %.1f MiB on the host", mib(m->host_arena_bytes * BMRT_SCALE));
+    return buf;
+}
+
 static void say_start(bmrt_run *run)
 {
     const bmrt_model *m = run->m;
     char n[32];
     const char *source = run->world.found.source;
-    char ranks[80] = "";
+    char ranks[80] = "", arenas[80];
     bmrt_text t = {ranks, 0, sizeof ranks, false};
     if (run->pub.ranks > 1)
         bmrt_text_add(&t, "%d ranks%s%s%s with ", run->pub.ranks, source ? " (" : "",
                       source ? source : "", source ? ")" : "");
-    bmrt_progress_say(
-        &run->progress,
-        "%s: %s parameters, plan %.12s, %sarena %.1f MiB, %d thread%s, products by %s", m->name,
-        bmrt_short_number(n, sizeof n, (double)count_parameters(m)),
-        m->plan_hash ? m->plan_hash : "-", ranks, mib(m->arena_bytes * BMRT_SCALE),
-        bmrt_pool_threads(run->pool), bmrt_pool_threads(run->pool) == 1 ? "" : "s",
-        bmrt_gemm_name());
+    bmrt_progress_say(&run->progress,
+                      "%s: %s parameters, plan %.12s, %sarena %s, %d thread%s, products by %s",
+                      m->name, bmrt_short_number(n, sizeof n, (double)count_parameters(m)),
+                      m->plan_hash ? m->plan_hash : "-", ranks,
+                      arenas_text(arenas, sizeof arenas, m), bmrt_pool_threads(run->pool),
+                      bmrt_pool_threads(run->pool) == 1 ? "" : "s", bmrt_gemm_name());
     if (run->train.n > 0)
         bmrt_progress_say(&run->progress, "%lld samples, batches of %lld in %lld round%s",
                           (long long)run->train.n, (long long)m->batch, (long long)m->rounds,
@@ -275,22 +286,25 @@ static void say_start(bmrt_run *run)
 static BmStatus write_end(bmrt_run *run, const char *event, double seconds, bmrt_error *e)
 {
     bmrt_metrics *f = &run->metrics;
+    char arenas[80];
     int64_t rss = bmrt_peak_rss();
     bmrt_metrics_begin(f);
     bmrt_metrics_int(f, "step", run->pub.step);
     bmrt_metrics_text(f, "event", event);
     bmrt_metrics_real(f, "seconds", seconds);
     bmrt_metrics_int(f, "arena_bytes", run->m->arena_bytes * BMRT_SCALE);
+    if (run->m->host_arena_bytes > 0)
+        bmrt_metrics_int(f, "host_arena_bytes", run->m->host_arena_bytes * BMRT_SCALE);
     if (run->resident >= 0)
         bmrt_metrics_real(f, "arena_resident", run->resident);
     bmrt_metrics_int(f, "peak_rss", rss);
     if (run->resident >= 0)
-        bmrt_progress_say(
-            &run->progress,
-            "%s after step %lld in %.1f s; memory: arena %.1f MiB as planned, %.1f %% "
-            "of it resident, process at most %.1f MiB",
-            event, (long long)run->pub.step, seconds, mib(run->m->arena_bytes * BMRT_SCALE),
-            100 * run->resident, mib(rss));
+        bmrt_progress_say(&run->progress,
+                          "%s after step %lld in %.1f s; memory: arena %s as planned, %.1f %% "
+                          "of it resident, process at most %.1f MiB",
+                          event, (long long)run->pub.step, seconds,
+                          arenas_text(arenas, sizeof arenas, run->m), 100 * run->resident,
+                          mib(rss));
     return bmrt_metrics_end(f, e);
 }
 

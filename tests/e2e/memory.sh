@@ -66,6 +66,24 @@ for sample in $trainable; do
     measure "$sample"
 done
 
+# Two arenas, with optimizer state on the host: both are there whole, and nothing besides.
+{
+    sed '/^plan {/,$d' "$SOURCE/samples/gpt.bm"
+    printf 'plan {\noffload = optimizer\n}\n'
+} >both.bm
+expect 0 "$BMC" compile both.bm -o both.run || exit 1
+plan=$(number both.run/plan.json arena_bytes)
+host=$(number both.run/plan.json host_bytes)
+expect 0 both.run/trainer --valid few.txt --steps 3
+says err 'MiB on the host as planned, 100.0 % of it resident'
+must "the trainer's host arena is the plan's" [ "$(number both.run/metrics.jsonl host_arena_bytes)" = "$host" ]
+must "there is one" [ "$host" -gt 1000000 ]
+watch calls both.run/trainer --valid few.txt --steps 4 --eval-every 2
+must "two arenas: nothing asked for after step 1" [ $? = 0 ]
+peak=$(of peak_rss)
+must "peak $peak <= $plan + $host + $data + 64 MiB" [ "$peak" -le $((plan + host + data + 67108864)) ]
+echo "two arenas: $(mib "$plan") and $(mib "$host"), peak $(mib "$peak")"
+
 # The watch sees what it looks for: a trainer that asks for memory in each step.
 flags=$(sed -n 's/^ \*   cc \(.*\) -I BMC.*/\1/p' mlp.run/trainer.c)
 link=$(sed -n 's/^ \*      trainer.c kernels.c BMC.lib.libbmrt.a \(.*\) -o trainer/\1/p' mlp.run/trainer.c)

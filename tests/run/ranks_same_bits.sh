@@ -1,6 +1,6 @@
 # The plan never changes the numbers on many ranks either: levels x recompute x overlap, hybrid
-# groups, leads, buckets, two micro-batches: the same losses, norms and weights, to the bit; between
-# worlds within rounding; with reduce = invariant the same bits again.
+# groups, leads, buckets, offload, two micro-batches: the same losses, norms and weights, to the
+# bit; between worlds within rounding; with reduce = invariant the same bits again.
 #   FULL=1 sh ranks_same_bits.sh    the whole grid
 . "$SOURCE/tests/e2e/lib_e2e.sh"
 command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
@@ -110,6 +110,8 @@ for sample in gpt llama; do
     stack=h
     [ $sample = llama ] && stack=model.layers
     variant 1 one.z0 "" ""
+    variant 1 one.offload "" "offload $stack.* = optimizer
+offload $stack.1 = none"
     levels 4 four ""
     variant 4 four.once "" "zero = once
 bucket = 16KiB"
@@ -120,7 +122,11 @@ recompute $stack.1 = all"
     variant 4 four.micro "" "zero = 3" --micro-batch 4
     variant 4 four.hybrid "" "zero = 3
 hybrid = 2"
+    variant 4 four.offload "" "zero = 2
+offload = optimizer"
     levels 3 three ""
+    variant 3 three.offload "" "zero = 3
+offload = optimizer"
     near $sample.four.first $sample.one.first
     near $sample.three.first $sample.one.first
     [ $sample = llama ] && [ -z "${FULL:-}" ] && continue
@@ -138,6 +144,9 @@ hybrid = 2"
         family=four
         [ $n = 3 ] && family=three
         for z in 0 1 2 3 once; do
+            variant $n "$family.z$z.offload" "" "zero = $z
+overlap = off
+offload = optimizer"
             for r in none all auto; do
                 for o in off auto; do
                     variant $n "$family.z$z.$r.$o" "" "zero = $z
