@@ -16,6 +16,8 @@ typedef struct Comm { /* of one program */
     ProgramKind kind;
     bool turns; /* its rounds may be more than one */
     VEC(Insert) in[N_PHASES];
+    Operand *sums; /* by group: where its gradients of all rounds are; buffer -1: where they are
+                      made */
 } Comm;
 
 /* Zeroes of gaps, collectives and what they need into all programs; steps are numbered anew. */

@@ -152,8 +152,9 @@ static void bucket_add(Bucket *x, const FlatGroup *g, KernelKind kind, Operand w
     x->elems += elems;
 }
 
-/* Elements a rank of one collective. What the file says holds for large groups too; the planner only
- * puts small ones together: a large one is ready all at once, and pieces would gain nothing. */
+/* Elements a rank of one collective. What the file says holds for large groups too; the planner
+ * only puts small ones together: a large one is ready all at once, and pieces would gain nothing.
+ */
 static int64_t bucket_most(const Plan *p, const FlatGroup *g, bool *cut)
 {
     int64_t asked = p->model->param.v[g->param[0]].bucket;
@@ -218,7 +219,9 @@ void comm_gradients(Comm *c)
     Plan *p = c->p;
     bool many = p->ranks > 1, rounds = p->rounds > 1;
     int *ready = arena_array(p->arena, int, p->group.n + 1);
+    c->sums = arena_array(p->arena, Operand, p->group.n + 1);
     for (int k = 0; k < p->group.n; k++) {
+        c->sums[k].buffer = -1;
         const FlatGroup *g = &p->group.v[k];
         int w = g->grads >= 0 && !g->whole_grad ? last_writer(c, PHASE_ROUND, g->grads) : -1;
         ready[k] = w < 0 ? -1 : comm_after(c, w);
@@ -240,7 +243,7 @@ void comm_gradients(Comm *c)
         zero_gaps(c, g, PHASE_ROUND, at);
         Operand whole = {g->grads, 0, 0};
         if (p->invariant && rounds)
-            whole = add_tree(c, PHASE_ROUND, at, g->grads, g->id, g->path);
+            whole = c->sums[g->id] = add_tree(c, PHASE_ROUND, at, g->grads, g->id, g->path);
         else if (many && rounds && p->reduced)
             begin_anew(c, PHASE_ROUND, g->grads);
         if (many)

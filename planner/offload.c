@@ -64,7 +64,12 @@ static void bring(Comm *c, const Updates *u, int before)
 {
     const FlatGroup *g = &c->p->group.v[u->group];
     const Operand grads = {g->host_grads, 0, 0}, params = {g->host_params, 0, 0};
-    copy(c, g, before, flat_own_grads(c->p, g), grads, "gradients to the host");
+    Operand from = flat_own_grads(c->p, g);
+    if (from.buffer == g->grads && c->sums[g->id].buffer >= 0) {
+        from.buffer = c->sums[g->id].buffer;
+        from.offset += c->sums[g->id].offset;
+    }
+    copy(c, g, before, from, grads, "gradients to the host");
     copy(c, g, before, flat_own_params(g), params, "parameters to the host");
 }
 
