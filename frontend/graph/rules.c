@@ -161,7 +161,8 @@ Phase phase_of(const Graph *g, Op op, Node *const in[], int n_in, const Type *ty
     if (op == OP_ASSIGN)
         return PHASE_UPDATE;
     bool any_batched = type->batched;
-    Phase p = PHASE_PRE;
+    Phase p =
+        op == OP_SUM_SQUARES ? PHASE_POST : PHASE_PRE; /* of gradients, wherever they come from */
     for (int i = 0; i < n_in; i++) {
         any_batched |= in[i]->type.batched;
         Phase q = phase_ready(in[i]);
