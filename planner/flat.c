@@ -173,8 +173,8 @@ static int trained_param(const Model *m, int from)
     return from;
 }
 
-/* Where one gradient of a group is made from complete sums, all of its gradients are: nobody reduces
- * the buffer they are copied to, so none may be summed there. */
+/* Where one gradient of a group is made from complete sums, all of its gradients are: nobody
+ * reduces the buffer they are copied to, so none may be summed there. */
 static void copy_all_of_whole(Build *b)
 {
     Plan *p = b->plan;
