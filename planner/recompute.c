@@ -150,6 +150,27 @@ static Item *copy_of(Again *g, Item *x, ItemList *out)
     return c;
 }
 
+/* What only the backward reads is not computed again but there for the first time: the forward pass
+ * has no use for it. */
+static void tell_first_times(Again *g, const ItemList *all)
+{
+    bool *live = arena_array(g->b->a, bool, g->n);
+    for (int k = all->n - 1; k >= 0; k--) {
+        const Item *i = all->v[k];
+        bool original = !i->recompute && i->id < g->n;
+        bool runs = i->backward || i->cls == IC_HEAVY || i->cls == IC_PART ||
+                    i->op == OP_BATCH_SUM || i->phase != PHASE_ROUND || (original && live[i->id]);
+        for (int j = 0; runs && j < i->n_in; j++) {
+            const Item *x = through_views(i->in[j]);
+            if (!x->recompute)
+                live[x->id] = true;
+        }
+    }
+    for (int k = 0; k < g->n; k++)
+        if (g->copy[k] && !live[k])
+            g->copy[k]->recompute = false;
+}
+
 void recompute_cheap(Build *b)
 {
     Again g = {.b = b, .n = b->item.n};
@@ -168,6 +189,7 @@ void recompute_cheap(Build *b)
             i->in[j] = copy_of(&g, i->in[j], &out);
         vec_push(b->a, &out, i);
     }
+    tell_first_times(&g, &out);
     b->item.v = out.v;
     b->item.n = out.n;
     b->item.cap = out.cap;

@@ -46,15 +46,29 @@ void remat_put(Remat *r, int buffer, Stored s)
     c->all += of_stored(&s);
 }
 
-static bool in_forward(const TableStep *s)
+/* Where the pass turns, kernels of elements do work of both. */
+static bool in_forward(const Remat *r, int step)
 {
-    return !s->backward && !s->recompute;
+    const TableStep *s = &r->t->step[step];
+    return !s->recompute && (!s->backward || step < r->turned);
+}
+
+static int turning(const Remat *r)
+{
+    const Table *t = r->t;
+    int k = 0;
+    while (k < t->n_step &&
+           !(t->step[k].program == PROGRAM_TRAIN && t->step[k].backward &&
+             t->step[k].phase == PHASE_ROUND && !t->step[k].recompute &&
+             r->p->step.v[k].kernel->kind != K_FUSED && r->p->step.v[k].kernel->kind != K_FOLD))
+        k++;
+    return k;
 }
 
 void remat_value(Remat *r, int step, uint64_t value, bool stored)
 {
     const TableStep *s = &r->t->step[step];
-    if (in_forward(s))
+    if (in_forward(r, step))
         vec_push(r->t->a, &r->forward, value);
     else if (s->recompute && stored)
         vec_push(r->t->a, &r->wanted, ((Wanted){step, value}));
@@ -63,7 +77,7 @@ void remat_value(Remat *r, int step, uint64_t value, bool stored)
 void remat_drawn(Remat *r, int step, uint64_t value, uint64_t key)
 {
     Drawn d = {value, key, step};
-    if (in_forward(&r->t->step[step]))
+    if (in_forward(r, step))
         vec_push(r->t->a, &r->draw, d);
     else
         vec_push(r->t->a, &r->again, d);
@@ -168,6 +182,7 @@ void check_remat(Table *t, const Plan *p)
     const TableProgram *g = &t->program[PROGRAM_TRAIN];
     if (!g->present)
         return;
+    r.turned = turning(&r);
     for (int i = 0; i < t->n_step; i++)
         if (t->step[i].program == PROGRAM_TRAIN && t->step[i].phase <= PHASE_ROUND &&
             !is_collective(&t->step[i]))
