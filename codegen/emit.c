@@ -223,9 +223,15 @@ static void print_header(const Emit *e, StrBuf *s)
     strbuf_add(s, "#ifdef BM_TRACE\nvoid bmrt_trace(bmrt *r, int step);\n"
                   "#define STEP(id) bmrt_trace(r, id)\n#else\n"
                   "#define STEP(id) ((void)0)\n#endif\n");
-    if (p->ranks > 1 || p->host_bytes)
-        strbuf_add(s, "/* where another stream works beside this one */\n"
-                      "#define SYNC(id) (STEP(id), bmrt_step_begin(r, id))\n");
+    if (p->ranks > 1 || p->host_bytes || e->debug)
+        strbuf_printf(s,
+                      "/* %s */\n"
+                      "#define SYNC(id) (STEP(id), bmrt_step_begin(r, id))\n",
+                      e->debug ? "what is free is told"
+                               : "where another stream works beside this one");
+    if (e->debug)
+        strbuf_add(s, "/* it has waited for all that it has to */\n"
+                      "#define CHECK(id) bmrt_check(r, id)\n");
     if (e->watched)
         strbuf_add(s, "/* a value with a name is there (--inspect) */\n"
                       "#define WATCHED(id) (r->watches ? bmrt_watched(r, id, 0, nb) : (void)0)\n");
@@ -278,9 +284,9 @@ static void print_map(const Emit *e, StrBuf *s)
     strbuf_char(s, '\n');
 }
 
-bool emit_trainer(StrBuf *s, const Plan *p)
+static bool print_trainer(StrBuf *s, const Plan *p, bool debug)
 {
-    Emit e = {.p = p, .a = s->arena};
+    Emit e = {.p = p, .a = s->arena, .debug = debug};
     e.same = kernel_same(e.a, p);
     e.names = map_new(e.a);
     e.at = map_new(e.a);
@@ -298,4 +304,14 @@ bool emit_trainer(StrBuf *s, const Plan *p)
     strbuf_addn(s, e.body.text ? e.body.text : "", e.body.n);
     strbuf_addn(s, tables.text, tables.n);
     return true;
+}
+
+bool emit_trainer(StrBuf *s, const Plan *p)
+{
+    return print_trainer(s, p, false);
+}
+
+bool emit_trainer_debug(StrBuf *s, const Plan *p)
+{
+    return print_trainer(s, p, true);
 }

@@ -10,6 +10,7 @@
 
 /* Both false only after a BUG-free refusal: there is none today, so true. */
 bool emit_trainer(StrBuf *s, const Plan *p);
+bool emit_trainer_debug(StrBuf *s, const Plan *p); /* with what BMRT_CHECK and BMRT_POISON need */
 bool emit_kernels(StrBuf *s, const Plan *p);
 
 /* How one kernel is printed: what a target provides. Walking a kernel (walk.h) is shared. */

@@ -14,6 +14,7 @@ typedef struct Emit {
     const char **label; /* by buffer: its name there, once it was used */
     VEC(int) mapped;    /* buffers of the memory map, in order of use */
     StrBuf body;        /* functions, printed after the map they need */
+    bool debug;         /* tables for BMRT_CHECK and BMRT_POISON */
     bool watched;       /* some step makes a value that can be looked at */
     bool watched_chunk; /* some step of a region does */
 } Emit;
@@ -36,6 +37,10 @@ void emit_streams(const Emit *e, StrBuf *out, StrBuf *init, ProgramKind g);
 
 /* watch.c: bmrt_model.watch. */
 void emit_watches(Emit *e, StrBuf *out, StrBuf *init);
+
+/* debug.c: of a program, of the model; nothing unless `debug`. */
+void emit_debug_program(const Emit *e, StrBuf *out, StrBuf *init, ProgramKind g);
+void emit_debug(const Emit *e, StrBuf *out, StrBuf *init);
 
 /* An element's type as the runtime calls it. */
 const char *dtype_word(DType t);

@@ -134,6 +134,15 @@ static void waits(Printer *p)
     }
 }
 
+/* A macro of the step's id. */
+static void step_call(Printer *p, const char *word)
+{
+    if (p->cls && p->cls->n_row > 1)
+        strbuf_printf(p->s, "    %s(at->step + %d);\n", word, p->step->id - p->r->step.v[0]);
+    else
+        strbuf_printf(p->s, "    %s(%d);\n", word, p->step->id);
+}
+
 static void comment(Printer *p)
 {
     strbuf_add(p->s, "    /* ");
@@ -141,13 +150,12 @@ static void comment(Printer *p)
     comment_shape(p);
     strbuf_printf(p->s, ": %s%s */\n", p->step->what ? p->step->what : "",
                   p->step->recompute ? " (again)" : "");
-    const char *word =
-        phase_has_streams(p->e->p, p->step->program, p->step->phase) ? "SYNC" : "STEP";
-    if (p->cls && p->cls->n_row > 1)
-        strbuf_printf(p->s, "    %s(at->step + %d);\n", word, p->step->id - p->r->step.v[0]);
-    else
-        strbuf_printf(p->s, "    %s(%d);\n", word, p->step->id);
+    bool streams = phase_has_streams(p->e->p, p->step->program, p->step->phase);
+    const char *word = streams || p->e->debug ? "SYNC" : "STEP";
+    step_call(p, word);
     waits(p);
+    if (streams && p->e->debug)
+        step_call(p, "CHECK");
 }
 
 /* ---- calls -------------------------------------------------------------------------------- */
@@ -356,11 +364,7 @@ static void watched(Printer *p)
     bool chunk = p->step->region != 0;
     if (!makes_named(p))
         return;
-    strbuf_add(p->s, chunk ? "    WATCHED_CHUNK(" : "    WATCHED(");
-    if (p->cls && p->cls->n_row > 1)
-        strbuf_printf(p->s, "at->step + %d);\n", p->step->id - p->r->step.v[0]);
-    else
-        strbuf_printf(p->s, "%d);\n", p->step->id);
+    step_call(p, chunk ? "WATCHED_CHUNK" : "WATCHED");
     p->uses->nb = true;
     p->uses->s = p->uses->s || chunk;
     p->e->watched = p->e->watched || !chunk;

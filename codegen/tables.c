@@ -348,6 +348,7 @@ static void print_program(const Emit *e, StrBuf *s, StrBuf *init, ProgramKind g)
     if (n_field)
         strbuf_printf(init, ",\n        .field = %s, .n_field = %d", field, n_field);
     emit_streams(e, s, init, g);
+    emit_debug_program(e, s, init, g);
     strbuf_add(init, "},\n");
 }
 
@@ -426,6 +427,7 @@ void emit_tables(Emit *e, StrBuf *s)
     if (m->host.n)
         strbuf_printf(&init, "    .host = hosts, .n_host = %d,\n", m->host.n);
     emit_watches(e, s, &init);
+    emit_debug(e, s, &init);
     for (int g = 0; g < N_PROGRAMS; g++)
         print_program(e, s, &init, (ProgramKind)g);
     print_logits(e, &init);

@@ -243,7 +243,10 @@ static int emit_text(Job *j)
         return EXIT_OK;
     j->trainer = strbuf_new(j->arena);
     j->kernels = strbuf_new(j->arena);
-    emit_trainer(&j->trainer, j->plan);
+    if (j->o->debug)
+        emit_trainer_debug(&j->trainer, j->plan);
+    else
+        emit_trainer(&j->trainer, j->plan);
     emit_kernels(&j->kernels, j->plan);
     StrBuf both = strbuf_new(j->arena);
     strbuf_addn(&both, j->trainer.text, j->trainer.n);

@@ -181,6 +181,27 @@ typedef struct bmrt_frees {
     int n;
 } bmrt_frees;
 
+/* What each step reads and writes: BMRT_CHECK=1 holds what was waited for against it. */
+typedef struct bmrt_buffer {
+    const char *path;
+    int64_t offset, bytes;
+    bool host;
+} bmrt_buffer;
+
+typedef struct bmrt_uses {
+    int step;
+    int end;  /* it is over when this one is: itself, or the last one of its region */
+    int when; /* the rounds in which it runs: 0 every one, 1 the first, 2 the last */
+    const char *path;
+    const int *use; /* [n] 2 * index into bmrt_model.buffer, + 1 if it writes there */
+    int n;
+} bmrt_uses;
+
+typedef struct bmrt_used { /* of one stream in one phase, by step */
+    const bmrt_uses *step;
+    int n;
+} bmrt_used;
+
 typedef struct bmrt bmrt;                        /* a running trainer */
 typedef void bmrt_phase_fn(bmrt *r, int64_t nb); /* nb: samples in this micro-batch */
 
@@ -196,6 +217,7 @@ typedef struct bmrt_program {
     int n_loss;   /* terms of the loss; 0: `loss` is one value and its coef does not count */
     const bmrt_ops *comm, *copy; /* [BMRT_PHASES] or NULL: nothing on that stream */
     const bmrt_frees *frees;     /* [BMRT_PHASES][BMRT_STREAMS] or NULL: not told */
+    const bmrt_used *uses;       /* likewise */
 } bmrt_program;
 
 typedef struct bmrt_model {
@@ -230,6 +252,8 @@ typedef struct bmrt_model {
     int64_t host_arena_bytes; /* 0: none */
     const bmrt_watch *watch;
     int n_watch;
+    const bmrt_buffer *buffer; /* with `uses` only */
+    int n_buffer;
 } bmrt_model;
 
 enum { BMRT_VERSION = 2 };
@@ -268,6 +292,8 @@ struct bmrt { /* the part emitted code reads; the rest is private (bmrt_private.
 void bmrt_step_begin(bmrt *r, int id);
 /* Until step `id` of another stream is over. */
 void bmrt_wait(bmrt *r, bmrt_stream_id stream, int id);
+/* The compute stream has waited for all that step `id` needs. Where `uses` are told. */
+void bmrt_check(bmrt *r, int id);
 /* Only when r->watches: step `id` of the training program's rounds has made samples lo .. lo + nb -
  * 1 of the micro-batch (not all of them in a region), and the values with `after` = id are whole.
  * Called in the order of the samples, before anything is put over them. */

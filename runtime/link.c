@@ -50,6 +50,14 @@ static BmStatus read_link(bmrt_debug *d, const char *s, bmrt_error *e)
     return BMRT_OK;
 }
 
+static BmStatus read_switch(bool *on, const char *name, const char *s, bmrt_error *e)
+{
+    *on = s && strcmp(s, "1") == 0;
+    if (!s || *on || strcmp(s, "0") == 0)
+        return BMRT_OK;
+    return bmrt_fail(e, BMRT_USAGE, "%s is '%s', not 0 or 1", name, s);
+}
+
 BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e)
 {
     *d = (bmrt_debug){.timeout = 600};
@@ -67,11 +75,9 @@ BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt
     s = get(context, "BMRT_TIMEOUT");
     if (s && (!read_number(s, 0, &rest, &d->timeout) || d->timeout <= 0))
         return bmrt_fail(e, BMRT_USAGE, "BMRT_TIMEOUT is '%s', not a number of seconds", s);
-    s = get(context, "BMRT_COUNT");
-    if (s && strcmp(s, "0") != 0 && strcmp(s, "1") != 0)
-        return bmrt_fail(e, BMRT_USAGE, "BMRT_COUNT is '%s', not 0 or 1", s);
-    d->count = s && *s == '1';
-    return BMRT_OK;
+    if (read_switch(&d->count, "BMRT_COUNT", get(context, "BMRT_COUNT"), e) != BMRT_OK)
+        return BMRT_USAGE;
+    return read_switch(&d->check, "BMRT_CHECK", get(context, "BMRT_CHECK"), e);
 }
 
 void bmrt_link_wait(const bmrt_debug *d, double begin, int64_t bytes)

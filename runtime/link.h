@@ -6,7 +6,11 @@
  *   BMRT_DELAY=SEED                  random delays before what the other streams do and, rarely,
  *                                    before a compute step
  *   BMRT_TIMEOUT=SECONDS             without progress in a collective for so long: exit 77 (600)
- *   BMRT_COUNT=1                     at the end each rank prints the payload bytes it sent */
+ *   BMRT_COUNT=1                     at the end each rank prints the payload bytes it sent
+ *   BMRT_CHECK=1                     every step's waits are held against what it uses (order.h)
+ *   BMRT_POISON=1                    what is free is filled with bytes that are no number
+ * (poison.h)
+ */
 #ifndef BMRT_LINK_H
 #define BMRT_LINK_H
 
@@ -15,7 +19,7 @@
 typedef struct bmrt_debug {
     double alpha, bytes_per_s; /* seconds; 0: no BMRT_LINK */
     double timeout;
-    bool link, delays, count;
+    bool link, delays, count, check;
     uint64_t seed;
 } bmrt_debug;
 

@@ -263,10 +263,17 @@ void bmrt_streams_wait(bmrt_streams *s, bmrt_stream_id other, int id)
         return;
     bmrt_error e;
     BmStatus status = await(compute, other, id, &e);
-    if (status == BMRT_OK)
+    if (status != BMRT_OK)
+        bmrt_streams_fail(s, status, &e);
+}
+
+void bmrt_streams_fail(bmrt_streams *s, BmStatus status, const bmrt_error *e)
+{
+    stream *compute = &s->stream[BMRT_COMPUTE];
+    if (compute->status != BMRT_OK)
         return;
     compute->status = status;
-    compute->error = e;
+    compute->error = *e;
     atomic_store(&s->failed, true);
 }
 

@@ -41,6 +41,9 @@ BmStatus bmrt_streams_end(bmrt_streams *s, bmrt_error *e);
 void bmrt_streams_step(bmrt_streams *s, int id);
 void bmrt_streams_wait(bmrt_streams *s, bmrt_stream_id stream, int id);
 
+/* The compute stream cannot go on. */
+void bmrt_streams_fail(bmrt_streams *s, BmStatus status, const bmrt_error *e);
+
 /* fn(arg) on the thread of that stream, or here when it has none. */
 typedef BmStatus bmrt_call_fn(void *arg, bmrt_error *e);
 BmStatus bmrt_streams_call(bmrt_streams *s, bmrt_stream_id stream, bmrt_call_fn *fn, void *arg,

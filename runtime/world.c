@@ -15,10 +15,24 @@ enum { PHASE_ROUND = 3, PHASE_WEIGHT = 1 };
 /* ---- the streams
  * --------------------------------------------------------------------------------------- */
 
+/* BMRT_CHECK: an op's waits are over. */
+static BmStatus check_op(bmrt_order *o, bmrt_stream_id stream, const bmrt_op *op, bmrt_error *e)
+{
+    for (int i = 0; i < BMRT_STREAMS; i++)
+        if (i != (int)stream && op->wait[i] >= 0)
+            bmrt_order_waited(o, stream, (bmrt_stream_id)i, op->wait[i]);
+    return bmrt_order_step(o, stream, op->step, e);
+}
+
 static BmStatus run_op(void *context, bmrt_stream_id stream, const bmrt_op *op, bool first,
                        bmrt_error *e)
 {
     bmrt_run *run = context;
+    if (run->world.order) {
+        BmStatus s = check_op(run->world.order, stream, op, e);
+        if (s != BMRT_OK)
+            return s;
+    }
     if (op->kind == BMRT_COPY_BYTES) {
         bmrt_copy_op(&run->pub, op);
         return BMRT_OK;
@@ -32,6 +46,8 @@ static BmStatus run_op(void *context, bmrt_stream_id stream, const bmrt_op *op, 
 static void step_over(void *context, bmrt_stream_id stream, int id, const int over[BMRT_STREAMS])
 {
     bmrt_run *run = context;
+    if (run->world.order)
+        bmrt_order_over(run->world.order, stream, id);
     if (run->world.poisons)
         bmrt_poison_step(&run->world.poison, &run->pub, stream, id, over);
 }
@@ -62,6 +78,8 @@ BmStatus bmrt_phase_run(bmrt_run *run, const bmrt_program *p, int phase, int64_t
     bool first = !rounds || run->pub.first, last = !rounds || run->pub.last;
     if (run->world.poisons)
         bmrt_poison_begin(&run->world.poison, p, phase, first, last);
+    if (run->world.order)
+        bmrt_order_begin(run->world.order, p, phase, first, last);
     if (ops[BMRT_COMM].n + ops[BMRT_COPY].n == 0 || !streams) {
         if (f)
             f(&run->pub, nb);
@@ -87,9 +105,20 @@ void bmrt_step_begin(bmrt *r, int id)
 
 void bmrt_wait(bmrt *r, bmrt_stream_id stream, int id)
 {
-    bmrt_streams *s = bmrt_run_of(r)->world.streams;
-    if (s)
-        bmrt_streams_wait(s, stream, id);
+    const bmrt_world *w = &bmrt_run_of(r)->world;
+    if (w->streams)
+        bmrt_streams_wait(w->streams, stream, id);
+    if (w->order)
+        bmrt_order_waited(w->order, BMRT_COMPUTE, stream, id);
+}
+
+void bmrt_check(bmrt *r, int id)
+{
+    const bmrt_world *w = &bmrt_run_of(r)->world;
+    bmrt_error e;
+    BmStatus s = w->order ? bmrt_order_step(w->order, BMRT_COMPUTE, id, &e) : BMRT_OK;
+    if (s != BMRT_OK && w->streams)
+        bmrt_streams_fail(w->streams, s, &e);
 }
 
 /* ---- what the main thread asks of the communication stream
@@ -390,6 +419,22 @@ static BmStatus join(bmrt_run *run, const bmrt_transport *t, const char *program
     return s;
 }
 
+/* What BMRT_CHECK and BMRT_POISON need is in some trainers only. */
+static BmStatus open_debug(bmrt_run *run, bmrt_error *e)
+{
+    bmrt_world *w = &run->world;
+    const bmrt_program *p = run->m->train.micro_batch ? &run->m->train : &run->m->eval;
+    const char *name = w->debug.check && !p->uses ? "BMRT_CHECK"
+                       : w->poisons && !p->frees  ? "BMRT_POISON"
+                                                  : NULL;
+    if (name) {
+        bmrt_fail(e, BMRT_USAGE, "%s needs what this trainer was not told of its steps", name);
+        bmrt_help(e, "compile it with --debug");
+        return BMRT_USAGE;
+    }
+    return w->debug.check ? bmrt_order_create(&w->order, run->m, e) : BMRT_OK;
+}
+
 BmStatus bmrt_world_open(bmrt_run *run, const bmrt_transport *t, const char *program, bmrt_error *e)
 {
     bmrt_world *w = &run->world;
@@ -403,13 +448,16 @@ BmStatus bmrt_world_open(bmrt_run *run, const bmrt_transport *t, const char *pro
                          (long long)planned);
     if (!t && w->found.world != 1)
         return wrong_world(run, NULL, w->found.world, program, e);
+    BmStatus s = open_debug(run, e);
+    if (s != BMRT_OK)
+        return s;
     bool with[BMRT_STREAMS] = {false};
     with[BMRT_COMM] = t || count_ops(m, BMRT_COMM) > 0;
     with[BMRT_COPY] = count_ops(m, BMRT_COPY) > 0;
     if (!with[BMRT_COMM] && !with[BMRT_COPY])
         return BMRT_OK;
-    BmStatus s = bmrt_streams_create(&w->streams, with, run_op, step_over, run, &w->debug,
-                                     (int)w->found.rank, e);
+    s = bmrt_streams_create(&w->streams, with, run_op, step_over, run, &w->debug,
+                            (int)w->found.rank, e);
     request q = {.transport = t};
     if (s == BMRT_OK)
         s = ask(run, call_create, &q, e);
@@ -444,6 +492,8 @@ void bmrt_world_close(bmrt_run *run, int code)
     if (w->comm)
         (void)ask(run, call_destroy, &q, &e);
     bmrt_streams_destroy(w->streams);
+    bmrt_order_destroy(w->order);
     w->streams = NULL;
+    w->order = NULL;
     run->peers = NULL;
 }

@@ -6,6 +6,7 @@
 #define BMRT_WORLD_H
 
 #include "runtime/comm.h"
+#include "runtime/order.h"
 #include "runtime/peers.h"
 #include "runtime/poison.h"
 #include "runtime/rank.h"
@@ -18,6 +19,7 @@ typedef struct bmrt_world {
     bmrt_debug debug;
     bool poisons;
     bmrt_poison poison;
+    bmrt_order *order;     /* NULL: BMRT_CHECK does not ask for it */
     bmrt_comm *comm;       /* NULL: nothing to communicate */
     bmrt_streams *streams; /* NULL: compute is the only stream */
     bmrt_peers peers;

@@ -41,6 +41,7 @@ typedef enum OptionKind {
     SET_PLAN,
     SET_DEFINE,
     SET_NO_FUSE,
+    SET_DEBUG,
     SET_EMIT,
     SET_VIEW,
     SET_VIEW_TO, /* may be followed by =PATH */
@@ -79,6 +80,7 @@ static const OptionRow option_row[] = {
     {"-D", "NAME=VALUE", OF_MODEL | BIT(CHECK), SET_DEFINE, 0, "replace a `let` of the file"},
     {"--plan", "FILE", OF_MODEL, SET_PLAN, 0, "carry out this plan.json, as it was changed"},
     {"--no-fuse", NULL, OF_MODEL, SET_NO_FUSE, 0, "one kernel per op (the numbers stay the same)"},
+    {"--debug", NULL, OF_MODEL, SET_DEBUG, 0, "a trainer for BMRT_CHECK=1 and BMRT_POISON=1"},
     {"--emit", "KIND[=PATH]", OF_MODEL & ~BIT(RUN), SET_EMIT, 0,
      "print what a pass made and stop: ast, graph, plan, json, c"},
     {"--params", NULL, OF_INSPECT, SET_VIEW, VIEW_PARAMS, "the parameters"},
@@ -301,6 +303,9 @@ static int set(const Parse *p, const OptionRow *r, const char *value)
         return set_define(p, r, value);
     case SET_NO_FUSE:
         o->no_fuse = true;
+        return EXIT_OK;
+    case SET_DEBUG:
+        o->debug = true;
         return EXIT_OK;
     case SET_EMIT:
         return set_emit(p, r, value);

@@ -56,7 +56,7 @@ typedef struct Options {
     int64_t rank;                        /* of VIEW_PARAMS and VIEW_TRACE: whose part is shown */
     const char *machine;                 /* profile by name or file; NULL: not given */
     const char *plan;                    /* plan.json to carry out; NULL: one is made */
-    bool no_fuse;
+    bool no_fuse, debug;
     InspectView view;
     const char *view_name; /* as given: "--params"; NULL: the first page */
     const char *view_to;   /* the file it is written into; NULL: standard output */

@@ -57,7 +57,7 @@ uint64_t stamp_key(Arena *a, const Options *o, const Home *h)
     for (int i = 0; i < countof(variable); i++)
         key = mix(key, getenv(variable[i]));
     key = mix(key, o->file);
-    int64_t number[] = {o->memory, o->micro_batch, o->ranks, o->no_fuse};
+    int64_t number[] = {o->memory, o->micro_batch, o->ranks, o->no_fuse, o->debug};
     key = hash_bytes(key, number, sizeof number);
     key = mix(mix(key, o->machine), o->plan);
     for (int i = 0; i < o->define.n; i++)

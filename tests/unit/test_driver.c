@@ -246,6 +246,9 @@ static void stamp(void **state)
     other.no_fuse = true;
     assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h), &ranks));
     other = o;
+    other.debug = true;
+    assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h), &ranks));
+    other = o;
     Defined d = {"x", "1"};
     vec_push(a, &other.define, d);
     assert_false(stamp_fresh(a, "r", stamp_key(a, &other, &h), &ranks));
