@@ -238,6 +238,7 @@ static bool edited(Edit *e, const PlanOptions *flags)
 {
     if (!flags_agree(e, flags) || !make_again(e) || !is_this_models(e) || !one_kind(e))
         return false;
+    const uint64_t *origins = e->moved ? plan_origins(e->scratch, e->p) : NULL;
     if (e->choice) {
         if (!choose(e))
             return false;
@@ -247,7 +248,9 @@ static bool edited(Edit *e, const PlanOptions *flags)
         if (e->place || e->moved)
             edit_places(e->scratch, e->p, e->f, e->g, e->match, e->moved);
     }
-    return plan_verify(e->p, e->d) && came_true(e) && fits(e);
+    return plan_verify(e->p, e->d) &&
+           (!origins || plan_verify_order(e->p, e->match, origins, e->d)) && came_true(e) &&
+           fits(e);
 }
 
 Plan *plan_edit(Arena *a, const Model *m, const PlanFile *f, const PlanOptions *flags, Diag *d)

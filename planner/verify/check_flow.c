@@ -109,25 +109,38 @@ static void walk_phase(Flow *f, int lo, int hi)
                 walk_step(f, i);
 }
 
-void check_flow(Table *t)
+static void walk(Flow *f)
 {
-    Flow f = {.t = t, .told = arena_array(t->a, uint32_t, t->n_step + 1)};
-    for (int i = 0; i < t->n_step; i++)
-        if (!is_collective(&t->step[i]) && t->step[i].kind != KIND_TREE)
-            check_arguments(t, i);
-    flow_places(&f);
+    Table *t = f->t;
+    f->told = arena_array(t->a, uint32_t, t->n_step + 1);
+    flow_places(f);
     for (int g = 0; g < N_PROGRAMS; g++) {
         const TableProgram *p = &t->program[g];
         if (!p->present)
             continue;
-        flow_begin(&f, g);
+        flow_begin(f, g);
         for (int k = 0; k < N_PHASES; k++)
-            walk_phase(&f, p->lo[k], p->hi[k]);
+            walk_phase(f, p->lo[k], p->hi[k]);
         if (g == PROGRAM_TRAIN)
-            flow_updated(&f);
+            flow_updated(f);
         for (int i = 0; i < t->n_result; i++)
             if (t->result[i].program == g)
-                flow_result(&f, &t->result[i]);
-        flow_unread(&f, g);
+                flow_result(f, &t->result[i]);
+        flow_unread(f, g);
     }
+}
+
+void check_flow(Table *t)
+{
+    for (int i = 0; i < t->n_step; i++)
+        if (!is_collective(&t->step[i]) && t->step[i].kind != KIND_TREE)
+            check_arguments(t, i);
+    Flow f = {.t = t};
+    walk(&f);
+}
+
+void flow_origins(Table *t, const int *name, uint64_t *origin)
+{
+    Flow f = {.t = t, .origin = origin, .name = name};
+    walk(&f);
 }

@@ -43,9 +43,14 @@ typedef struct Flow {
     uint32_t *told; /* by step: checks that were told */
     int turn, turns;
     long now;
-    bool local;    /* the step that runs read what is not the same on all ranks */
-    unsigned have; /* turns that are in all sums of the loop it read */
+    bool local;       /* the step that runs read what is not the same on all ranks */
+    unsigned have;    /* turns that are in all sums of the loop it read */
+    uint64_t *origin; /* by step: of which steps it read what; NULL: nobody asks */
+    const int *name;  /* by step: its number there */
 } Flow;
+
+/* Step `step` reads what `writer` wrote. */
+void flow_heard(Flow *f, int step, int writer);
 
 /* Tells once per step and check: rounds repeat. */
 BM_PRINTF(4, 5) void flow_broken(Flow *f, int step, Check c, const char *fmt, ...);

@@ -38,6 +38,7 @@ static void gather_row(Flow *f, int step, const TablePiece *c, Column *col)
 {
     const Table *t = f->t;
     const TableBuffer *b = &t->buffer[c->whole->buffer];
+    flow_heard(f, step, col->writer);
     if (col->owned == OWNED_ROW)
         return;
     if (b->role == ROLE_PARAM)
@@ -116,6 +117,7 @@ static void reduce_piece(Flow *f, int step, const TablePiece *c, Piece *x, const
     const TableStep *s = &t->step[step];
     bool gap = in_gap(t, buffer, x), sums = t->buffer[buffer].group < 0;
     x->seen = f->now;
+    flow_heard(f, step, x->writer);
     if (!x->zero && x->writer >= 0 && (col->time > x->time || col->spent > x->time)) {
         flow_broken(f, step, CHECK_V08, "%s reduces %s again: %s did", the_step(t, step),
                     the_bytes(f, buffer, x), the_step(t, col->writer));
@@ -238,6 +240,7 @@ void flow_tree(Flow *f, int step)
         Piece *x = &from->piece[k];
         bool nobodys = t->buffer[leaf->buffer].group < 0;
         x->seen = f->now;
+        flow_heard(f, step, x->writer);
         local = local || x->local;
         if (x->writer < 0 && !nobodys)
             flow_broken(f, step, in_gap(t, leaf->buffer, x) ? CHECK_V04 : CHECK_V08,

@@ -14,6 +14,15 @@ void flow_broken(Flow *f, int step, Check c, const char *fmt, ...)
     broken(f->t, c, "%s", s.text);
 }
 
+void flow_heard(Flow *f, int step, int writer)
+{
+    if (!f->origin)
+        return;
+    uint64_t h = f->origin[step] ^ (uint64_t)((writer < 0 ? -1 : f->name[writer]) + 2);
+    h *= UINT64_C(0x9E3779B97F4A7C15);
+    f->origin[step] = h ^ (h >> 29);
+}
+
 /* ---- one piece ---- */
 
 static const char *the_range(const Flow *f, const Use *u, const Piece *x)
@@ -106,6 +115,7 @@ static void read_piece(Flow *f, int step, const Use *u, Piece *x)
     const Table *t = f->t;
     const TableStep *s = &t->step[step];
     x->seen = f->now;
+    flow_heard(f, step, x->writer);
     if (x->given)
         return;
     if (x->writer < 0) {
@@ -161,6 +171,9 @@ static void read_linear(Flow *f, int step, const Use *u)
         Owned o = owned(f, p, x);
         if (o == OWNED_ALL) {
             x->seen = f->now;
+            for (int c = 0; c < p->n_column; c++)
+                if (piece_in_column(f, p, x, &p->column[c]))
+                    flow_heard(f, step, p->column[c].writer);
             continue;
         }
         bool mixed = false;
@@ -200,6 +213,7 @@ static void read_row(Flow *f, int step, const Use *u)
             if (col->at >= end || at >= col->end || !piece_in_column(f, p, x, col))
                 continue;
             touched = true;
+            flow_heard(f, step, col->writer);
             done = done && col->time > x->time && col->owned != OWNED_NOT;
         }
         if (touched && !done)
@@ -232,6 +246,7 @@ static void add_piece(Flow *f, int step, const Use *u, Piece *x)
     const TableStep *s = &t->step[step];
     unsigned turn = 1u << f->turn;
     bool anew = s->anew || f->turn == 0;
+    flow_heard(f, step, x->writer);
     if (s->onto) {
         if (x->writer < 0 || !x->sum || !(x->turns & turn))
             flow_broken(f, step, CHECK_V20, "%s adds onto %s, and nothing was there before it",

@@ -40,7 +40,7 @@ typedef struct Remat {
     VEC(Drawn) draw;       /* of the forward */
     VEC(Drawn) again;      /* in the backward: `value` */
     VEC(Wanted) wanted;    /* what is computed again and stored */
-    int turned; /* the first step that is of the backward only */
+    int turned;            /* the first step that is of the backward only */
 } Remat;
 
 uint64_t remat_mix(uint64_t h, uint64_t x);

@@ -147,12 +147,14 @@ bool table_fill(Table *t, const Plan *p); /* false: not even well-formed enough 
 void table_fill_file(Table *t, const PlanFile *f);
 /* Uses of a collective from its arguments. False: reported. */
 bool table_pieces(Table *t, int step, const int64_t *elems, const int64_t *stride);
-void check_form(Table *t);                 /* V01; finds the programs' lo and hi */
-void check_groups(Table *t);               /* V04 V22 */
-void check_comm(Table *t);                 /* V05 V06 V07 */
-void check_bounds(Table *t);               /* V12 */
-void check_flow(Table *t);                 /* V02 V03 V08 V09 V10 V20 V21 */
-void check_race(Table *t);                 /* V14, and V03 V07 V11 between streams */
+void check_form(Table *t);   /* V01; finds the programs' lo and hi */
+void check_groups(Table *t); /* V04 V22 */
+void check_comm(Table *t);   /* V05 V06 V07 */
+void check_bounds(Table *t); /* V12 */
+void check_flow(Table *t);   /* V02 V03 V08 V09 V10 V20 V21 */
+void check_race(Table *t);   /* V14, and V03 V07 V11 between streams */
+/* By step: of which steps it reads what, which are called name[step] there. */
+void flow_origins(Table *t, const int *name, uint64_t *origin);
 void check_memory(Table *t);               /* V11 V13 */
 void check_cost(Table *t);                 /* V24 V25 */
 void check_reach(Table *t, const Plan *p); /* V12: what kernels can touch */

@@ -82,6 +82,45 @@ bool plan_verify(const Plan *p, Diag *d)
     return finish(&t);
 }
 
+/* Origins of a plan's steps by these names; false: it is not even well-formed. */
+static bool find_origins(const Plan *p, const int *name, uint64_t *origin)
+{
+    Table t = {.a = arena_new(), .name = ""};
+    t.d = diag_new(t.a, sources_new(t.a), NULL);
+    bool ok = table_fill(&t, p);
+    if (ok)
+        check_form(&t);
+    ok = ok && !t.told[CHECK_V01];
+    if (ok)
+        flow_origins(&t, name, origin);
+    arena_free(t.a);
+    return ok;
+}
+
+uint64_t *plan_origins(Arena *a, const Plan *p)
+{
+    uint64_t *origin = arena_array(a, uint64_t, p->step.n + 1);
+    int *same = arena_array(a, int, p->step.n + 1);
+    for (int i = 0; i < p->step.n; i++)
+        same[i] = i;
+    find_origins(p, same, origin);
+    return origin;
+}
+
+bool plan_verify_order(const Plan *p, const int *was, const uint64_t *origins, Diag *d)
+{
+    Table t = {.a = arena_new(), .d = d, .name = ""};
+    uint64_t *now = arena_array(t.a, uint64_t, p->step.n + 1);
+    if (find_origins(p, was, now))
+        for (int i = 0; i < p->step.n; i++)
+            if (now[i] != origins[was[i]])
+                broken(&t, CHECK_V02,
+                       "step %d (%s) reads what another step wrote than it did as "
+                       "step %d, before steps were moved",
+                       i, p->step.v[i].path, was[i]);
+    return finish(&t);
+}
+
 bool plan_file_verify(const PlanFile *f, Diag *d)
 {
     Table t = {.a = arena_new(), .d = d};

@@ -43,6 +43,13 @@
 bool plan_verify(const Plan *p, Diag *d);
 bool plan_file_verify(const PlanFile *f, Diag *d);
 
+/* Kernels that work in place leave no trace of which value a reader is meant to see, so the order
+ * of steps can only be judged by what it was. The origins of a plan are a number for each step: of
+ * which steps it reads what. After its steps were put into another order, step i is the one that
+ * was step was[i], and must read the same. */
+uint64_t *plan_origins(Arena *a, const Plan *p);
+bool plan_verify_order(const Plan *p, const int *was, const uint64_t *origins, Diag *d);
+
 /* Bytes an argument of a kernel can touch, from the buffer's start (before what moves by rank).
  * False: all from where it points on. Written to plan.json too, which has no instructions. */
 bool reach_bytes(const Plan *p, const Step *s, int arg, int64_t *lo, int64_t *end);

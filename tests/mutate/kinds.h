@@ -670,15 +670,7 @@ static bool lie_hash(Mutant *m)
 
 /* ---- order ---- */
 
-static bool written_before(const Plan *p, int step, int buffer)
-{
-    for (int i = 0; i < step; i++)
-        if (p->step.v[i].program == p->step.v[step].program && comm_writes(&p->step.v[i], buffer))
-            return true;
-    return false;
-}
-
-/* A kernel goes in front of the one that makes what it reads. */
+/* A kernel goes in front of the one that makes what it reads, or changes it in place. */
 static bool reader_first(Mutant *m)
 {
     int i = mutant_roll(m, m->p->step.n);
@@ -688,8 +680,7 @@ static bool reader_first(Mutant *m)
         if (s->region || w->region || w->phase != s->phase || w->program != s->program)
             continue;
         for (int k = 0; k < w->kernel->n_arg && w != s; k++)
-            if (w->kernel->arg_written[k] && reads(s, w->arg[k].buffer) &&
-                !written_before(m->p, i - 1, w->arg[k].buffer)) {
+            if (w->kernel->arg_written[k] && reads(s, w->arg[k].buffer)) {
                 mutant_move(m, i, i - 1);
                 return true;
             }

@@ -13,7 +13,8 @@ typedef struct Mutant {
     Arena *a;
     Plan *p;
     uint64_t seed;
-    int at; /* the step that was chosen last */
+    int at;         /* the step that was chosen last */
+    const int *was; /* steps were moved: what each was before; NULL: they were not */
 } Mutant;
 
 static inline int mutant_roll(Mutant *m, int n)
@@ -192,6 +193,7 @@ static inline void mutant_move(Mutant *m, int step, int to)
     }
     mutant_order(m, order, n);
     mutant_live(m);
+    m->was = order;
 }
 
 /* ---- choosing ---- */

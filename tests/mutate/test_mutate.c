@@ -30,12 +30,15 @@ typedef struct Row { /* of the matrix */
 } Row;
 
 /* The checks told, as bits. */
-static uint32_t told(Arena *a, const Plan *p)
+static uint32_t told(Arena *a, const Plan *p, const int *was, const uint64_t *origins)
 {
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);
-    bool ok = plan_verify(p, diag_new(a, sources_new(a), out));
+    Diag *d = diag_new(a, sources_new(a), out);
+    bool ok = plan_verify(p, d);
+    if (was)
+        ok = plan_verify_order(p, was, origins, d) && ok;
     fclose(out);
     uint32_t bits = 0;
     for (int i = 0; i < countof(check_id); i++) {
@@ -56,15 +59,15 @@ static bool is_proper(const Kind *k, uint32_t bits)
     return false;
 }
 
-static void mutate(const Plan *p, const GridPlan *g, const Kind *k, int seed, const RunResult *want,
-                   Row *row)
+static void mutate(const Plan *p, const uint64_t *origins, const GridPlan *g, const Kind *k,
+                   int seed, const RunResult *want, Row *row)
 {
     Arena *a = arena_new();
     Mutant m = {.a = a, .p = mutant_copy(a, p)};
     m.seed = (uint64_t)(seed + 1) * 0x9E3779B97F4A7C15u + (uint64_t)(k - kinds) * 7919;
     if (k->apply(&m)) {
         kind_refresh(k, &m);
-        uint32_t bits = told(a, m.p);
+        uint32_t bits = told(a, m.p, m.was, origins);
         row->made++;
         row->killed += bits != 0;
         for (int i = 0; i < countof(check_id); i++)
@@ -112,11 +115,12 @@ static void kill_matrix(void **state)
         Diag *d = diag_new(a, sources_new(a), stderr);
         Plan *p = grid_plan(a, &base[b], d);
         assert_true(p && plan_verify(p, d));
+        const uint64_t *origins = plan_origins(a, p);
         RunResult want = run_plan(a, p, RUN_BY_ID, 0);
         assert_true(run_same(a, p, &want));
         for (int k = 0; k < countof(kinds); k++)
             for (int seed = 0; seed < SEEDS; seed++)
-                mutate(p, &base[b], &kinds[k], b * SEEDS + seed, &want, &row[k]);
+                mutate(p, origins, &base[b], &kinds[k], b * SEEDS + seed, &want, &row[k]);
         arena_free(a);
     }
     print_matrix(row);
