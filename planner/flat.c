@@ -2,7 +2,7 @@
  * state, so that a rank's shard is one range and a collective moves one piece.
  *
  * The layout is a function of the model alone: parameters one behind the other, each at a whole
- * cache line. Accumulators are bound to their place in the flat gradients before they are made, so
+ * grain. Accumulators are bound to their place in the flat gradients before they are made, so
  * that the backward writes them where they are reduced; a gradient that is more than a sum over the
  * batch is copied there after the rounds. Elementwise updates do not see where a parameter ends:
  * one of a group's updates, over the flat buffers, does for all. */
@@ -10,7 +10,9 @@
 
 #include <string.h>
 
-enum { PARAM_ALIGN = 16 /* elements: a cache line */ };
+/* Each parameter begins with a grain of its own: a grain's sum of squares is then the same whatever
+ * it shares a buffer with. */
+enum { PARAM_ALIGN = NORM_GRAIN };
 
 /* ---- groups ---- */
 

@@ -327,7 +327,8 @@ void bmrt_gemm(bmrt *r, const bmrt_gemm_args *g, const void *a, const void *b, v
  * folded in halves). n is a multiple of the grain. */
 enum { BMRT_NORM_GRAIN = 1024 };
 void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *partial);
-/* out = the sum of all groups' grains, group by group, grain by grain, in double. grains[g]: of
+/* out = the sum of all groups' grains, added without rounding, so that neither groups nor ranks
+ * matter. grains[g]: of
  * group g, on all ranks of a sharding group together, `ranks` of them; partial is [ranks][sum over
  * groups of ceil(grains[g] / ranks)]: on each rank the groups lie one behind the other. */
 void bmrt_norm(bmrt *r, const void *partial, const int64_t *grains, int groups, int64_t ranks,

@@ -2,6 +2,7 @@
  * rounds. */
 #include "runtime/bmrt_private.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { GRAIN = BMRT_NORM_GRAIN, LANES = 256 };
@@ -47,23 +48,62 @@ void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *partial)
     bmrt_pool_split(bmrt_run_of(r)->pool, sum_grains, &s, (n + GRAIN - 1) / GRAIN, LEAST);
 }
 
+/* A sum of floats without rounding (Kulisch): which group a grain is in, and on which rank, is the
+ * plan's to choose, so its place in the sum must not matter. Bit 0 of limb 0 stands for the
+ * smallest float there is; each limb is a 64-bit counter of which 32 bits are its own. */
+typedef struct exact {
+    uint64_t limb[12];
+    double beyond; /* infinities and NaN; with doubles for numbers, everything */
+} exact;
+
+static void exact_add(exact *s, real v)
+{
+    float f = (float)v;
+    uint32_t bits;
+    if (sizeof(real) > sizeof f || !(f < INFINITY)) { /* squares are never below 0 */
+        s->beyond += (double)v;
+        return;
+    }
+    memcpy(&bits, &f, sizeof bits);
+    uint32_t e = bits >> 23, at = e ? e - 1 : 0;
+    uint64_t part = (uint64_t)((bits & 0x7FFFFF) | (e ? 0x800000u : 0)) << at % 32;
+    s->limb[at / 32] += part & 0xFFFFFFFF;
+    s->limb[at / 32 + 1] += part >> 32;
+}
+
+static double exact_total(const exact *s)
+{
+    enum { N = sizeof s->limb / sizeof s->limb[0] };
+    uint64_t carry = 0;
+    uint32_t digit[N];
+    for (int i = 0; i < N; i++) {
+        carry += s->limb[i];
+        digit[i] = (uint32_t)carry;
+        carry >>= 32;
+    }
+    double total = 0; /* from the lowest digit: each sum is rounded, but always the same */
+    for (int i = 0; i < N; i++)
+        total += ldexp((double)digit[i], 32 * i - 149);
+    return total + s->beyond;
+}
+
 void bmrt_norm(bmrt *r, const void *partial, const int64_t *grains, int groups, int64_t ranks,
                void *out)
 {
     (void)r;
     const real *p = partial;
     int64_t all = 0, start = 0; /* grains of a rank; of those, the ones before this group's */
-    double total = 0;
+    exact total = {.beyond = 0};
     for (int g = 0; g < groups; g++)
         all += (grains[g] + ranks - 1) / ranks;
     for (int g = 0; g < groups; g++) {
         int64_t own = (grains[g] + ranks - 1) / ranks;
         for (int64_t q = 0, left = grains[g]; left > 0; q++, left -= own)
             for (int64_t j = 0; j < own && j < left; j++)
-                total += (double)p[q * all + start + j];
+                exact_add(&total, p[q * all + start + j]);
         start += own;
     }
-    *(real *)out = (real)total;
+    *(real *)out = (real)exact_total(&total);
 }
 
 void bmrt_zero(bmrt *r, void *x, const int64_t (*gap)[2], int n)

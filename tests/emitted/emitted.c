@@ -203,7 +203,7 @@ static void spoil(Trial *t)
 double trial_loss(Trial *t, const bmrt_program *p)
 {
     bmrt_error e = {{0}, {0}};
-    bmrt_pass pass = {p, t->m->batch, fill, NULL, NULL};
+    bmrt_pass pass = {.program = p, .samples = t->m->batch, .fill = fill};
     atomic_store(&faults, 0);
     spoil(t);
     bmrt_write_host(&t->run);

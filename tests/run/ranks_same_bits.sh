@@ -117,6 +117,7 @@ offload $stack.1 = none"
 bucket = 16KiB"
     variant 4 four.mixed "" "zero = 1
 zero $stack.1 = 3
+zero $stack.*.mlp = 0
 zero $stack.2 = once
 recompute $stack.1 = all"
     variant 4 four.micro "" "zero = 3" --micro-batch 4
