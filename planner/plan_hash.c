@@ -52,7 +52,7 @@ static uint64_t hash_group(uint64_t h, const FlatGroup *g)
 static uint64_t hash_step(uint64_t h, const Step *s)
 {
     h = mix(mix(mix(h, s->kernel->id), s->phase), s->program);
-    h = mix(mix(mix(mix(h, s->stream), s->when), s->onto), s->region);
+    h = mix(mix(mix(mix(mix(h, s->stream), s->when), s->onto), s->anew), s->region);
     for (int k = 0; k < N_STREAMS; k++)
         h = mix(h, s->wait[k]);
     for (int k = 0; k < s->kernel->n_arg; k++)
@@ -74,11 +74,35 @@ static uint64_t hash_kernel(uint64_t h, const Kernel *k)
     return h;
 }
 
+static uint64_t hash_operand(uint64_t h, const Operand *o)
+{
+    return mix(mix(mix(h, o->buffer), o->offset), o->by_rank);
+}
+
+/* What the host reads, and where. */
+static uint64_t hash_results(uint64_t h, const Plan *p)
+{
+    for (int k = 0; k < N_PROGRAMS; k++) {
+        const ProgramPlan *g = &p->program[k];
+        h = mix(mix(mix(mix(h, g->present), g->micro_batch), g->rounds), g->region_samples);
+        h = hash_operand(hash_operand(h, &g->norm), &g->logits);
+    }
+    for (int k = 0; k < p->term.n; k++) {
+        const LossTerm *t = &p->term.v[k];
+        h = hash_bytes(mix_text(h, t->name), &t->coef, sizeof t->coef);
+        h = hash_operand(hash_operand(h, &t->num), &t->den);
+        h = mix(mix(mix(mix(h, t->program), t->report), t->field), t->count);
+    }
+    return h;
+}
+
 uint64_t plan_hash(const Plan *p)
 {
     uint64_t h = hash_settings(0x626d63, p->model);
     h = mix(mix(mix(mix(h, p->ranks), p->micro_batch), p->rounds), p->fused);
     h = mix(mix(mix(h, p->shared_by), p->reduced), p->invariant);
+    h = mix(mix(mix(h, p->arena_bytes), p->persistent_bytes), p->host_bytes);
+    h = hash_results(h, p);
     for (int k = 0; k < p->kernel.n; k++)
         h = hash_kernel(h, p->kernel.v[k]);
     for (int k = 0; k < p->buffer.n; k++) {
