@@ -165,12 +165,31 @@ static int first_wait(const Kernel *k)
     return k->n_arg + kernel_keys(k, key);
 }
 
+const char *flat_path(Arena *a, const Plan *p, const Operand *o)
+{
+    const Buffer *x = &p->buffer.v[o->buffer];
+    bool grad = x->role == ROLE_GRAD;
+    if (x->group < 0 || x->sharded || x->sums || x->beside ||
+        (!grad && x->role != ROLE_PARAM && x->role != ROLE_GATHERED))
+        return NULL;
+    const FlatGroup *g = &p->group.v[x->group];
+    int k = 0;
+    while (k < g->n && g->at[k] * 4 != o->offset)
+        k++;
+    if (k == g->n)
+        return NULL;
+    const char *path = p->model->param.v[g->param[k]].path;
+    return grad ? arena_printf(a, "%s.grad", path) : path;
+}
+
 static const char *column_name(Arena *a, const Blocks *b, const Run *r, int step, int arg)
 {
     const Step *s = run_step(b, r, step);
     if (arg >= s->kernel->n_arg)
         return arg < first_wait(s->kernel) ? "key" : "over";
-    const char *path = b->p->buffer.v[s->arg[arg].buffer].path;
+    const char *path = flat_path(a, b->p, &s->arg[arg]);
+    if (!path)
+        path = b->p->buffer.v[s->arg[arg].buffer].path;
     const char *unit = b->p->instance[r->unit].path;
     size_t n = strlen(unit);
     if (n && strncmp(path, unit, n) == 0 && path[n] == '.')

@@ -46,6 +46,10 @@ const Step *run_step(const Blocks *b, const Run *r, int i);
 /* Does another stream work in the phase too? */
 bool phase_has_streams(const Plan *p, ProgramKind program, Phase phase);
 
+/* The parameter whose place in a flat buffer an operand is: "h.3.attn.c_attn.weight", of gradients
+ * with ".grad" behind it; NULL: it is no such place. */
+const char *flat_path(Arena *a, const Plan *p, const Operand *o);
+
 /* In a region: how far an operand that outlives its chunks moves from sample to sample, in bytes.
  */
 int64_t operand_moves(const Plan *p, const Step *s, int arg);

@@ -38,6 +38,9 @@ static void operand(Printer *p, int arg)
         strbuf_add(p->s, buffer_label(p->e, o->buffer));
         if (o->offset)
             strbuf_printf(p->s, " + %" PRId64, o->offset);
+        const char *flat = flat_path(p->e->a, p->e->p, o);
+        if (flat)
+            strbuf_printf(p->s, " /* %s */", flat);
     }
     if (o->by_rank)
         strbuf_printf(p->s, " + r->shard * %" PRId64, o->by_rank);
