@@ -144,10 +144,14 @@ static bool find_free(const Plan *p, const Buffer *x, Free *out)
             out->step = out->need[i];
             out->stream = (Stream)i;
         }
+    if (out->step < 0 || taken_by(p, x, out->step))
+        return false;
     bool loop = f == PHASE_WEIGHT || f == PHASE_ROUND;
-    if (loop && (x->first <= first || x->last >= end - 1))
-        out->when = 2; /* it goes on from round to round */
-    return out->step >= 0 && !taken_by(p, x, out->step);
+    bool stays = loop && (x->first <= first || x->last >= end - 1); /* from round to round */
+    When when = p->step.v[out->step].when; /* where a stream passes over the step, others may
+                                              have the memory */
+    out->when = stays ? 2 : (int)when;
+    return !stays || when != WHEN_FIRST;
 }
 
 static int by_step(const void *a, const void *b)

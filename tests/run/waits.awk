@@ -62,7 +62,7 @@ NR == FNR {
 /^};/ { rows = "" }
 /^    \{[0-9]+, BMRT_[A-Z_]+, [0-9], \{/ { $0 = op_waits($0) }
 rows && /^    \{"/ { $0 = row_waits($0, rows) }
-/^    bmrt_wait\(r, [A-Z_]+, [0-9]+\);/ && site("a call, for step " $3) { $0 = "" }
+/^    bmrt_wait\(r, [A-Z_]+, [0-9]+\);/ && site("a call, for step " ($3 + 0)) { $0 = "" }
 k { print }
 END {
     if (k > n)
