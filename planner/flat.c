@@ -103,7 +103,7 @@ typedef struct Binder {
 
 static const Node *same_order(const Node *n)
 {
-    while (n->op == OP_RESHAPE || n->op == OP_DETACH)
+    while (n->op == OP_RESHAPE || n->op == OP_DETACH || n->op == OP_GRAD)
         n = n->in[0];
     return n;
 }

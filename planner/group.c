@@ -21,7 +21,7 @@ static bool aligned_same(const Type *a, const Type *b)
 
 Item *through_views(Item *i)
 {
-    while (i->cls == IC_VIEW && (i->op == OP_BROADCAST || i->op == OP_DETACH ||
+    while (i->cls == IC_VIEW && (i->op == OP_BROADCAST || i->op == OP_DETACH || i->op == OP_GRAD ||
                                  (i->op == OP_RESHAPE && aligned_same(&i->type, &i->in[0]->type))))
         i = i->in[0];
     return i;

@@ -87,6 +87,7 @@ static bool place_view(const Item *i, Layout *out)
     *out = x->place;
     switch (i->op) {
     case OP_DETACH:
+    case OP_GRAD:
         return true;
     case OP_RESHAPE:
         return place_reshape(&x->place, &x->type, &i->type, out);

@@ -119,6 +119,12 @@ static void add_updates(Model *m, const Trained *t)
 {
     Graph *g = m->train.graph;
     g->backward = true;
+    for (int i = 0; i < t->n; i++) { /* from here on a gradient is a gradient, whatever it is made of:
+                                        the planner puts its own memory in its place */
+        const Param *q = &m->param.v[t->param[i]];
+        stamp_graph(g, q->at, q->path, q->instance);
+        t->grad[i] = g1(g, OP_GRAD, t->grad[i]);
+    }
     Node *factor = add_norm(m, t);
     for (int i = 0; i < t->n; i++) {
         const Param *q = &m->param.v[t->param[i]];

@@ -97,6 +97,7 @@ static const char *reason(Op op)
     case OP_AVERAGE:
         return "the loss: gradients start at its operand";
     case OP_ASSIGN:
+    case OP_GRAD:
     case OP_SUM_SQUARES:
         return "made by the update";
     default:

@@ -181,7 +181,7 @@ static double moved(const Interp *it, const Node *n, int s, int64_t e)
 {
     int64_t at[BM_DIMS], from[BM_DIMS];
     const Type *x = &n->in[0]->type;
-    if (n->op == OP_RESHAPE)
+    if (n->op == OP_RESHAPE || n->op == OP_GRAD)
         return interp_at(it, n->in[0], s)[e];
     if (n->op == OP_BROADCAST)
         return operand(it, n, 0, s, e);
@@ -462,6 +462,7 @@ static ElementFn *element_fn(Op op)
     case OP_RANDOM:
         return index_value;
     case OP_RESHAPE:
+    case OP_GRAD:
     case OP_TRANSPOSE:
     case OP_SLICE:
     case OP_BROADCAST:

@@ -55,7 +55,7 @@ static Num moved(const Calc *c, const Node *n, int64_t s, int64_t e)
     int64_t at[BM_DIMS] = {0}, from[BM_DIMS];
     const Type *x = &n->in[0]->type;
     const Num *v = calc_at(c, n->in[0], s);
-    if (n->op == OP_RESHAPE)
+    if (n->op == OP_RESHAPE || n->op == OP_GRAD)
         return v[e];
     if (n->op == OP_BROADCAST)
         return v[calc_source(&n->type, x, e)];
@@ -155,7 +155,7 @@ static const Num *copied(Calc *c, const Node *n)
 
 bool calc_moves(Calc *c, const Node *n)
 {
-    static const Op by_element[] = {OP_CONST,     OP_IOTA,  OP_SAMPLE_INDEX, OP_RANDOM, OP_RESHAPE,
+    static const Op by_element[] = {OP_CONST,     OP_IOTA,  OP_SAMPLE_INDEX, OP_RANDOM, OP_RESHAPE, OP_GRAD,
                                     OP_TRANSPOSE, OP_SLICE, OP_BROADCAST,    OP_PAD,    OP_CONCAT,
                                     OP_GATHER,    OP_PICK,  OP_ONE_HOT};
     const Num *from = copied(c, n);
