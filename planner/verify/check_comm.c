@@ -186,6 +186,50 @@ static void check_collective(Table *t, int i)
                reduce_words.word[s->tree], reduce_words.word[t->invariant]);
 }
 
+/* ---- copies between the arenas ---- */
+
+/* Of one group, and of what belongs together there. */
+static bool belongs(const Table *t, int from, int to)
+{
+    const TableBuffer *x = &t->buffer[from], *y = &t->buffer[to];
+    if (x->group < 0 || x->group != y->group)
+        return false;
+    const TableGroup *g = &t->group[x->group];
+    return to == g->host_param  ? from == g->param
+           : to == g->host_grad ? x->role == ROLE_GRAD && !x->host
+           : to == g->param     ? from == g->host_param
+                                : false;
+}
+
+/* All of a shard, or this rank's part of what is whole; all of it where ranks keep no shards. */
+static bool is_own(const Table *t, const Use *u, bool shards)
+{
+    const TableBuffer *b = &t->buffer[u->buffer];
+    int64_t shard = 4 * t->group[b->group].shard, all = shard * t->shared_by;
+    bool part = shards && !b->sharded;
+    return u->by_rank == (part ? shard : 0) && u->end - u->lo == (shards ? shard : all) &&
+           u->lo % (b->sharded ? shard : all) == 0;
+}
+
+static void check_copy(Table *t, int i)
+{
+    const TableStep *s = &t->step[i];
+    const Use *from = &s->use[0], *to = &s->use[1];
+    if (s->n_use != 2 || !belongs(t, from->buffer, to->buffer)) {
+        broken(t, CHECK_V07, "%s copies %s to %s", the_step(t, i), the_buffer(t, from->buffer),
+               the_buffer(t, s->use[s->n_use > 1].buffer));
+        return;
+    }
+    bool shards = t->ranks > 1 && t->group[t->buffer[to->buffer].group].level != LEVEL_0;
+    for (int k = 0; k < 2; k++)
+        if (!is_own(t, &s->use[k], shards))
+            broken(t, CHECK_V07,
+                   "%s copies bytes %lld to %lld of %s, %lld on for each rank: not "
+                   "what a rank keeps",
+                   the_step(t, i), (long long)s->use[k].lo, (long long)s->use[k].end - 1,
+                   the_buffer(t, s->use[k].buffer), (long long)s->use[k].by_rank);
+}
+
 void check_comm(Table *t)
 {
     for (int i = 0; i < t->n_step; i++) {
@@ -193,6 +237,8 @@ void check_comm(Table *t)
         check_waits(t, i);
         if (is_collective(&t->step[i]))
             check_collective(t, i);
+        else if (t->step[i].kind == KIND_COPY && t->step[i].n_use > 0)
+            check_copy(t, i);
         else if (t->step[i].sent)
             broken(t, CHECK_V07, "%s is no collective and sends %lld bytes", the_step(t, i),
                    (long long)t->step[i].sent);

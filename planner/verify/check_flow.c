@@ -69,6 +69,8 @@ static void walk_kernel(Flow *f, int i)
         } else
             flow_read(f, i, u);
     }
+    if (s->phase == PHASE_UPDATE)
+        flow_one_group(f, i);
     f->now++;
     for (int k = 0; k < s->n_use; k++) {
         const Use *u = &s->use[k];

@@ -80,6 +80,7 @@ void flow_tree(Flow *f, int step);
 
 /* flow_update.c */
 void flow_update(Flow *f, int step, const Use *u);
+void flow_one_group(Flow *f, int step);
 void flow_updated(Flow *f); /* at the training program's end */
 
 static inline unsigned all_turns(const Flow *f)

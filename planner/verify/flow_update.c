@@ -1,6 +1,26 @@
 /* flow_update.c - V09 V10: what is kept between steps changes once, each rank its part. */
 #include "planner/verify/flow.h"
 
+/* The update of a group has nothing to do with others. */
+void flow_one_group(Flow *f, int step)
+{
+    const Table *t = f->t;
+    const TableStep *s = &t->step[step];
+    int group = -1;
+    for (int k = 0; k < s->n_use && group < 0; k++) {
+        const TableBuffer *b = &t->buffer[s->use[k].buffer];
+        if (s->use[k].write && b->trained)
+            group = b->group;
+    }
+    for (int k = 0; k < s->n_use && group >= 0; k++) {
+        const TableBuffer *b = &t->buffer[s->use[k].buffer];
+        if (b->group >= 0 && b->group != group)
+            flow_broken(f, step, CHECK_V09, "%s changes group %d (%s) and uses %s of group %d",
+                        the_step(t, step), group, t->group[group].path,
+                        the_buffer(t, s->use[k].buffer), b->group);
+    }
+}
+
 /* A shard of what is whole elsewhere: this rank's, and not the first one's on every rank. */
 static void check_part(Flow *f, int step, const Use *u)
 {

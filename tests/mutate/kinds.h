@@ -330,6 +330,39 @@ static bool lie_sent(Mutant *m)
     return true;
 }
 
+/* ---- copies ---- */
+
+static bool is_copy(const Plan *p, const Step *s)
+{
+    (void)p;
+    return s->kernel->kind == K_COPY;
+}
+static bool drop_copy(Mutant *m)
+{
+    return drop_of(m, is_copy);
+}
+static bool wrong_copy(Mutant *m)
+{
+    int i = mutant_pick(m, is_copy), k = mutant_pick(m, is_copy);
+    if (i < 0 || i == k || m->p->step.v[i].arg[0].buffer == m->p->step.v[k].arg[0].buffer)
+        return false;
+    m->p->step.v[i].arg[0] = m->p->step.v[k].arg[0];
+    return true;
+}
+
+static bool copies_part(const Plan *p, const Step *s)
+{
+    return is_copy(p, s) && (s->arg[0].by_rank || s->arg[1].by_rank);
+}
+static bool copy_first_part(Mutant *m)
+{
+    int i = mutant_pick(m, copies_part);
+    if (i < 0)
+        return false;
+    m->p->step.v[i].arg[0].by_rank = m->p->step.v[i].arg[1].by_rank = 0;
+    return true;
+}
+
 /* ---- memory ---- */
 
 /* A buffer that lives before another one ends takes its place. */
@@ -561,6 +594,27 @@ static bool is_update(const Plan *p, const Step *s)
     (void)p;
     return s->phase == PHASE_UPDATE && s->stream == STREAM_COMPUTE && s->group >= 0;
 }
+/* Gradients, parameters or state of a group as long as its own. */
+static bool other_group(Mutant *m)
+{
+    int i = mutant_pick(m, is_update);
+    if (i < 0)
+        return false;
+    Step *s = &m->p->step.v[i];
+    int at = mutant_roll(m, s->kernel->n_arg);
+    for (int n = 0; n < s->kernel->n_arg; n++, at = (at + 1) % s->kernel->n_arg) {
+        const Buffer *x = &m->p->buffer.v[s->arg[at].buffer];
+        for (int k = 0; k < m->p->buffer.n && x->group >= 0; k++) {
+            const Buffer *y = &m->p->buffer.v[k];
+            if (y->group < 0 || y->group == x->group || y->bytes != x->bytes ||
+                y->role != x->role || y->host != x->host || y->sharded != x->sharded)
+                continue;
+            s->arg[at].buffer = k;
+            return true;
+        }
+    }
+    return false;
+}
 static bool drop_update(Mutant *m)
 {
     return drop_of(m, is_update);
@@ -707,6 +761,10 @@ static const Kind kinds[] = {
     {"another stream", "V01 V05", REFRESH_BYTES, false, wrong_stream},
     {"another order of ranks", "V07", REFRESH_ALL, false, other_tree},
     {"staging too small", "V07", REFRESH_ALL, false, small_staging},
+    {"drop a copy", "V02 V08 V09", REFRESH_ALL, false, drop_copy},
+    {"copy from elsewhere", "V07", REFRESH_ALL, false, wrong_copy},
+    {"copy the first rank's part", "V07", REFRESH_ALL, false, copy_first_part},
+    {"update with another group's", "V09", REFRESH_ALL, false, other_group},
     {"drop a reduction", "V08 V21", REFRESH_ALL, false, drop_reduce},
     {"reduce twice", "V08", REFRESH_ALL, false, double_reduce},
     {"release early", "V07 V11", REFRESH_ALL, false, release_early},

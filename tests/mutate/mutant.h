@@ -53,6 +53,7 @@ static inline Kernel *mutant_kernel(Mutant *m, Step *s)
 {
     Kernel *k = mutant_dup(m->a, s->kernel, 1, sizeof *k);
     k->id = m->p->kernel.n;
+    k->name = arena_printf(m->a, "%s.changed", k->name);
     k->hash ^= 0x9E3779B97F4A7C15u;
     k->fused.ins.v = mutant_dup(m->a, k->fused.ins.v, k->fused.ins.n, sizeof *k->fused.ins.v);
     if (k->n_gap)

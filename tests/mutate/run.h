@@ -62,7 +62,7 @@ static inline RunSpan run_arg(const World *w, int rank, const Step *s, int arg)
 
 static inline uint64_t run_kernel_number(const Kernel *k)
 {
-    uint64_t h = hash_bytes(5, k->name, strlen(k->name));
+    uint64_t h = hash_bytes(5, k->name, strcspn(k->name, ".")) /* of the one that was changed */;
     h = run_mix(h, k->tpl.key);
     for (int i = 0; i < k->fused.ins.n; i++)
         h = run_mix(h, k->fused.ins.v[i].key);
