@@ -338,6 +338,16 @@ void flow_write(Flow *f, int step, const Use *u)
 
 /* ---- the end ---- */
 
+/* Of what a step added up, is some read? The rest may be of no use: elements of a concatenation that
+ * nothing depends on. */
+static bool is_read_in_part(const Holds *p, const Piece *of)
+{
+    for (int k = 0; k < p->n_piece; k++)
+        if (p->piece[k].writer == of->writer && p->piece[k].seen > p->piece[k].time)
+            return true;
+    return false;
+}
+
 /* A sum that nobody reads is a gradient that is lost. */
 void flow_unread(Flow *f, int program)
 {
@@ -348,7 +358,8 @@ void flow_unread(Flow *f, int program)
             continue;
         for (int k = 0; k < f->place[i].n_piece; k++) {
             const Piece *x = &f->place[i].piece[k];
-            if (x->writer >= 0 && x->sum && x->seen <= x->time) {
+            if (x->writer >= 0 && x->sum && x->seen <= x->time &&
+                (b->group >= 0 || !is_read_in_part(&f->place[i], x))) {
                 broken(t, CHECK_V08, "nobody reads %s from byte %lld on, which %s made",
                        the_buffer(t, i), (long long)x->at, the_step(t, x->writer));
                 break;
