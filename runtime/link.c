@@ -72,6 +72,10 @@ BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt
         if (*end || *s < '0' || *s > '9')
             return bmrt_fail(e, BMRT_USAGE, "BMRT_DELAY is '%s', not a number to draw from", s);
     }
+    s = get(context, "BMRT_DELAY_STEP");
+    if (s && (!read_number(s, ',', &rest, &d->late_step) || !read_number(rest, 0, &rest, &d->late)))
+        return bmrt_fail(e, BMRT_USAGE, "BMRT_DELAY_STEP is '%s', not ID,MICROSECONDS", s);
+    d->late *= 1e-6;
     s = get(context, "BMRT_TIMEOUT");
     if (s && (!read_number(s, 0, &rest, &d->timeout) || d->timeout <= 0))
         return bmrt_fail(e, BMRT_USAGE, "BMRT_TIMEOUT is '%s', not a number of seconds", s);
@@ -94,4 +98,10 @@ void bmrt_delay(const bmrt_debug *d, int rank, int stream, uint64_t number, uint
     bmrt_words w = bmrt_philox(d->seed ^ 0x5d1a9, number, who);
     if (w.w[0] % every == 0)
         bmrt_sleep(1e-6 * (double)(w.w[1] % LONGEST_DELAY_US));
+}
+
+void bmrt_delay_step(const bmrt_debug *d, int id)
+{
+    if (d->late > 0 && d->late_step == (double)id)
+        bmrt_sleep(d->late);
 }

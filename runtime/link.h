@@ -5,6 +5,7 @@
  *                                    stream sleeps, no core is busy
  *   BMRT_DELAY=SEED                  random delays before what the other streams do and, rarely,
  *                                    before a compute step
+ *   BMRT_DELAY_STEP=ID,US            a delay before step ID of the plan, on every rank
  *   BMRT_TIMEOUT=SECONDS             without progress in a collective for so long: exit 77 (600)
  *   BMRT_COUNT=1                     at the end each rank prints the payload bytes it sent
  *   BMRT_CHECK=1                     every step's waits are held against what it uses (order.h)
@@ -21,6 +22,7 @@ typedef struct bmrt_debug {
     double timeout;
     bool link, delays, count, check;
     uint64_t seed;
+    double late_step, late; /* BMRT_DELAY_STEP: which, seconds; late 0: none */
 } bmrt_debug;
 
 /* Variables are read through `get` (getenv, or a test's table). BMRT_USAGE for one that is not
@@ -35,6 +37,9 @@ void bmrt_link_wait(const bmrt_debug *d, double begin, int64_t bytes);
 
 /* A random delay before event `number` of a stream; in one of `every` events. */
 void bmrt_delay(const bmrt_debug *d, int rank, int stream, uint64_t number, uint64_t every);
+
+/* BMRT_DELAY_STEP: step `id` is about to run. */
+void bmrt_delay_step(const bmrt_debug *d, int id);
 
 void bmrt_sleep(double seconds);
 

@@ -161,6 +161,7 @@ static BmStatus run_op(stream *me, const bmrt_op *op)
     if (atomic_load(&s->failed)) /* somewhere else, which tells why */
         return BMRT_HANG;
     bmrt_delay(s->debug, s->rank, (int)me->id, me->events++, OPS_DELAYED);
+    bmrt_delay_step(s->debug, op->step);
     return s->op(s->context, me->id, op, s->first, &me->error);
 }
 
@@ -254,6 +255,7 @@ void bmrt_streams_step(bmrt_streams *s, int id)
     if (s->debug->delays)
         bmrt_delay(s->debug, s->rank, BMRT_COMPUTE, compute->events++, STEPS_DELAYED);
     finish(compute, id - 1);
+    bmrt_delay_step(s->debug, id);
 }
 
 void bmrt_streams_wait(bmrt_streams *s, bmrt_stream_id other, int id)

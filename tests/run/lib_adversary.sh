@@ -90,11 +90,23 @@ without() {
     BMRT_CHECK=1 start ./mutant "$1" --stop-after 1 --valid fewer.txt --sample 1 >out 2>err </dev/null
     code=$?
     removed=$((removed + 1))
+    last=${missing##*step }
     if [ $code = 70 ] && grep -qE \
-        "step [0-9]+ \([a-z]+: '.+'\) begins before step ${missing##*step } \([a-z]+: '.+'\) is over.*share '.+'" err; then
+        "step [0-9]+ \([a-z]+: '.+'\) begins before step $last \([a-z]+: '.+'\) is over.*share '.+'" err; then
         found=$((found + 1))
     else
         echo "exit $code without wait $missing of $1"
         head -n 5 err
+    fi
+}
+
+changed=0
+# matters NAME: does the last one change a number, when what it waits for is late and memory is
+# filled as soon as it is free?
+matters() {
+    BMRT_POISON=1 BMRT_DELAY_STEP="$last,20000" start ./mutant "$1" --stop-after 2 \
+        --valid fewer.txt --sample 1 --save mutant.safetensors >out 2>err </dev/null
+    if [ $? != 0 ] || ! cmp -s "$1.plain.safetensors" mutant.safetensors; then
+        changed=$((changed + 1))
     fi
 }

@@ -156,17 +156,21 @@ static void debug_variables(void **state)
     (void)state;
     bmrt_debug d;
     bmrt_error e;
-    char env[] = "BMRT_LINK=25,1e9 BMRT_DELAY=7 BMRT_TIMEOUT=0.5 BMRT_COUNT=1";
+    char env[] = "BMRT_LINK=25,1e9 BMRT_DELAY=7 BMRT_TIMEOUT=0.5 BMRT_COUNT=1 BMRT_CHECK=1 "
+                 "BMRT_DELAY_STEP=12,300";
     assert_int_equal(bmrt_debug_read(&d, from_row, env, &e), BMRT_OK);
     assert_true(d.link && d.alpha > 24.9e-6 && d.alpha < 25.1e-6 && d.bytes_per_s == 1e9);
-    assert_true(d.delays && d.seed == 7 && d.timeout == 0.5 && d.count);
+    assert_true(d.delays && d.seed == 7 && d.timeout == 0.5 && d.count && d.check);
+    assert_true(d.late_step == 12 && d.late > 299e-6 && d.late < 301e-6);
     char empty[] = "X=1";
     assert_int_equal(bmrt_debug_read(&d, from_row, empty, &e), BMRT_OK);
-    assert_true(!d.link && !d.delays && d.timeout == 600 && !d.count);
+    assert_true(!d.link && !d.delays && d.timeout == 600 && !d.count && !d.check && d.late == 0);
     static const char *const bad[] = {
-        "BMRT_LINK=25",    "BMRT_LINK=25,",    "BMRT_LINK=25,0", "BMRT_LINK=x,1", "BMRT_LINK=1,2,3",
-        "BMRT_LINK=-1,5",  "BMRT_LINK=1,inf",  "BMRT_DELAY=x",   "BMRT_DELAY=-3", "BMRT_TIMEOUT=0",
-        "BMRT_TIMEOUT=1s", "BMRT_TIMEOUT=nan", "BMRT_COUNT=yes"};
+        "BMRT_LINK=25",        "BMRT_LINK=25,",  "BMRT_LINK=25,0",    "BMRT_LINK=x,1",
+        "BMRT_LINK=1,2,3",     "BMRT_LINK=-1,5", "BMRT_LINK=1,inf",   "BMRT_DELAY=x",
+        "BMRT_DELAY=-3",       "BMRT_TIMEOUT=0", "BMRT_TIMEOUT=1s",   "BMRT_TIMEOUT=nan",
+        "BMRT_COUNT=yes",      "BMRT_CHECK=2",   "BMRT_DELAY_STEP=1", "BMRT_DELAY_STEP=x,1",
+        "BMRT_DELAY_STEP=1,-1"};
     for (int i = 0; i < BMRT_COUNT(bad); i++) {
         e.text[0] = 0;
         assert_int_equal(bmrt_debug_read(&d, from_row, (void *)(uintptr_t)bad[i], &e), BMRT_USAGE);
