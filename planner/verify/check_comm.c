@@ -112,9 +112,6 @@ static void check_piece(Table *t, int i, const TablePiece *c)
             broken(t, CHECK_V07, "%s moves %s, which holds samples", the_step(t, i),
                    the_buffer(t, use[k]->buffer));
     }
-    if (t->shared_by > 1 && c->stride < c->elems)
-        broken(t, CHECK_V07, "%s: parts of %lld elements every %lld overlap", the_step(t, i),
-               (long long)c->elems, (long long)c->stride);
     if (c->whole->by_rank)
         broken(t, CHECK_V07, "%s: the whole moves on by %lld bytes a rank", the_step(t, i),
                (long long)c->whole->by_rank);
@@ -130,13 +127,12 @@ static void check_piece(Table *t, int i, const TablePiece *c)
  * sums are passed on from group to group. */
 static int64_t payload(const Table *t, const TableStep *s)
 {
-    int64_t elems = 0, others = t->shared_by - 1, copies = t->ranks / t->shared_by;
-    for (int i = 0; i < s->n_piece; i++)
+    int64_t elems = 0, others = t->shared_by - 1, copies = t->ranks / t->shared_by, passed = 0;
+    for (int i = 0; i < s->n_piece; i++) /* others * elems is less than a buffer has */
         elems += s->piece[i].elems;
-    int64_t gather = others * elems, reduce = others * elems + (copies - 1) * elems;
-    if (s->kind == KIND_ALL_GATHER)
-        return 4 * gather;
-    return 4 * (s->kind == KIND_ALL_REDUCE ? gather + reduce : reduce);
+    if (s->kind != KIND_ALL_GATHER && !mul_ok(4 * (copies - 1), elems, &passed))
+        return -1;
+    return 4 * others * elems * (s->kind == KIND_ALL_REDUCE ? 2 : 1) + passed;
 }
 
 static void check_staging(Table *t, int i)

@@ -150,6 +150,13 @@ static void check_bound(Table *t)
     }
     Wide sum = (Wide)b->fixed_ps * b->lambda_den +
                (Wide)b->lambda_num * ((Wide)b->fixed_bytes - b->capacity);
+    for (int i = 0; i < b->n; i++)
+        if (b->option[i].ps < 0 || b->option[i].bytes < 0 ||
+            b->option[i].ps > PLAN_MAX_BYTES * 64 || b->option[i].bytes > PLAN_MAX_BYTES) {
+            broken(t, CHECK_V25, "an option of class %d takes %lld ps and %lld bytes",
+                   b->option[i].unit, (long long)b->option[i].ps, (long long)b->option[i].bytes);
+            return;
+        }
     for (int i = 0; i < b->n;) {
         const BoundOption *o = &b->option[i];
         Wide least = 0;

@@ -6,7 +6,7 @@ enum { PARAM_ALIGN = 16 /* elements */ };
 /* ---- V04 ---- */
 
 /* Parameters lie one behind the other; whole shards hold all of them. */
-static void check_layout(Table *t, int i)
+static bool check_layout(Table *t, int i)
 {
     const TableGroup *g = &t->group[i];
     int64_t end = 0, all = 0;
@@ -19,15 +19,17 @@ static void check_layout(Table *t, int i)
         if (!add_ok(g->at[k], g->count[k], &end)) {
             broken(t, CHECK_V04, "group %d (%s): '%s' has %lld elements", i, g->path, g->params[k],
                    (long long)g->count[k]);
-            return;
+            return false;
         }
     }
     if (end > g->used || g->used % NORM_GRAIN)
         broken(t, CHECK_V04, "group %d (%s) uses %lld elements, its parameters end at %lld", i,
                g->path, (long long)g->used, (long long)end);
-    if (!mul_ok(g->shard, t->shared_by, &all) || all < g->used || g->shard % NORM_GRAIN)
+    bool fits = mul_ok(g->shard, t->shared_by, &all) && all <= PLAN_MAX_BYTES / 4;
+    if (!fits || all < g->used || g->shard % NORM_GRAIN)
         broken(t, CHECK_V04, "group %d (%s): %lld shards of %lld elements do not hold %lld", i,
                g->path, (long long)t->shared_by, (long long)g->shard, (long long)g->used);
+    return fits;
 }
 
 /* A buffer of a group: a shard, or all of them one behind the other. -1: there need be none. */
@@ -189,10 +191,11 @@ static void check_norm(Table *t)
 void check_groups(Table *t)
 {
     for (int i = 0; i < t->n_group; i++) {
-        check_layout(t, i);
-        check_buffers(t, i);
+        if (check_layout(t, i))
+            check_buffers(t, i);
     }
+    if (t->told[CHECK_V04])
+        return;
     check_members(t);
-    if (!t->told[CHECK_V04])
-        check_norm(t);
+    check_norm(t);
 }

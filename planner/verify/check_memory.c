@@ -45,6 +45,10 @@ void check_bounds(Table *t)
                 broken(t, CHECK_V12, "%s moves on by %lld bytes a rank in %s of %lld bytes",
                        the_step(t, i), (long long)s->use[k].by_rank,
                        the_buffer(t, s->use[k].buffer), (long long)b->bytes);
+            if (s->kind == KIND_ZERO && s->use[k].end > b->bytes)
+                broken(t, CHECK_V12, "%s makes bytes up to %lld of %s zero, it has %lld",
+                       the_step(t, i), (long long)s->use[k].end - 1,
+                       the_buffer(t, s->use[k].buffer), (long long)b->bytes);
             if (s->use[k].at < 0 || s->use[k].at >= (b->bytes > 0 ? b->bytes : 1))
                 broken(t, CHECK_V12, "%s uses %s from byte %lld of %lld", the_step(t, i),
                        the_buffer(t, s->use[k].buffer), (long long)s->use[k].at,

@@ -384,7 +384,7 @@ static void fill_totals(Table *t, const Plan *p)
 bool table_fill(Table *t, const Plan *p)
 {
     fill_totals(t, p);
-    if (t->ranks < 1 || t->shared_by < 1 || t->ranks % t->shared_by) {
+    if (t->ranks < 1 || t->ranks > MOST_RANKS || t->shared_by < 1 || t->ranks % t->shared_by) {
         broken(t, CHECK_V01, "%lld ranks in groups of %lld", (long long)t->ranks,
                (long long)t->shared_by);
         return false;

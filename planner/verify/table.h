@@ -115,6 +115,8 @@ typedef struct Table {
     bool *first_turn, *other_turn; /* by buffer, while lifetimes are found */
 } Table;
 
+enum { MOST_RANKS = 1 << 20 };
+
 /* Tells that a check fails; the first few of each are printed. */
 BM_PRINTF(3, 4) void broken(Table *t, Check c, const char *fmt, ...);
 const char *the_step(const Table *t, int step);     /* "step 3 (h.0.mlp)" */

@@ -77,6 +77,11 @@ static void fill_uses(Table *t, const PlanFile *f, int i)
         ts->adds = ts->adds || access == ACCESS_ADD;
         u->lo = f->buffer[b].batched ? 0 : u->at;
         u->end = s->ends.n && !f->buffer[b].batched ? s->ends.v[j] : f->buffer[b].bytes;
+        if (u->end > f->buffer[b].bytes)
+            broken(t, CHECK_V12,
+                   "step %d (%s): argument %d ends at byte %lld of buffer %d, which has "
+                   "%lld",
+                   i, s->path, j, (long long)u->end, b, (long long)f->buffer[b].bytes);
         if (u->end < u->lo)
             u->end = u->lo;
     }
@@ -285,7 +290,7 @@ void table_fill_file(Table *t, const PlanFile *f)
     fill_totals(t, f);
     fill_groups(t, f);
     fill_buffers(t, f);
-    if (t->ranks < 1 || t->shared_by < 1 || t->ranks % t->shared_by) {
+    if (t->ranks < 1 || t->ranks > MOST_RANKS || t->shared_by < 1 || t->ranks % t->shared_by) {
         broken(t, CHECK_V01, "%lld ranks in groups of %lld", (long long)t->ranks,
                (long long)t->shared_by);
         return;

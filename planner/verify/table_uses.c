@@ -32,8 +32,9 @@ int region_end(const Table *t, int step)
 static bool piece_fits(Table *t, int step, int64_t elems, int64_t stride)
 {
     int64_t last = 0;
-    bool ok = elems > 0 && stride >= 0 && mul_ok(stride, t->shared_by - 1, &last) &&
-              add_ok(last, elems, &last) && last <= PLAN_MAX_BYTES / 4;
+    bool ok = elems > 0 && stride >= (t->shared_by > 1 ? elems : 0) && stride < PLAN_MAX_BYTES &&
+              mul_ok(stride, t->shared_by - 1, &last) && add_ok(last, elems, &last) &&
+              last <= PLAN_MAX_BYTES / 4;
     if (!ok)
         broken(t, CHECK_V07, "%s moves pieces of %lld elements, %lld apart", the_step(t, step),
                (long long)elems, (long long)stride);

@@ -56,8 +56,9 @@ static void check_all(Table *t)
     if (t->told[CHECK_V01])
         return;
     check_groups(t);
-    check_comm(t);
     check_bounds(t);
+    if (!t->told[CHECK_V04])
+        check_comm(t);
     if (t->told[CHECK_V04] || t->told[CHECK_V06] || t->told[CHECK_V07])
         return; /* what follows goes by them */
     check_flow(t);
