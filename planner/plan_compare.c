@@ -127,6 +127,28 @@ static void text_or_null(StrBuf *s, const char *x)
         strbuf_add(s, "null");
 }
 
+static void machine_text(StrBuf *s, const Machine *m)
+{
+    if (m)
+        machine_print(s, m);
+    else
+        strbuf_add(s, "null");
+}
+
+static void list_text(StrBuf *s, const Field *f, const void *at)
+{
+    const Sizes *sizes = at;
+    const Rows *rows = at;
+    if (f->kind == F_SIZES)
+        sizes_text(s, sizes->v, sizes->n);
+    else if (f->kind == F_TEXTS)
+        texts_text(s, at);
+    else if (f->kind == F_PAIRS || f->kind == F_QUADS)
+        sizes_text(s, rows->v, rows->n * (f->kind == F_PAIRS ? 2 : 4));
+    else
+        ints_text(s, at, f->kind == F_WORD_LIST ? f->words : NULL);
+}
+
 static void value_text(StrBuf *s, const Field *f, const void *entry, const PlanFile *file)
 {
     const void *at = (const char *)entry + f->at;
@@ -139,8 +161,6 @@ static void value_text(StrBuf *s, const Field *f, const void *entry, const PlanF
         return;
     case F_COUNT:
     case F_BYTES:
-        put_int(s, *(const int64_t *)at);
-        return;
     case F_COUNT_NULL:
         number_or_null(s, *(const int64_t *)at);
         return;
@@ -153,40 +173,23 @@ static void value_text(StrBuf *s, const Field *f, const void *entry, const PlanF
         text_or_null(s, *(const char *const *)at);
         return;
     case F_WORD:
-    case F_WORD_NULL: {
-        int w = *(const int *)at;
-        text_or_null(s, w < 0 ? NULL : f->words->word[w]);
+    case F_WORD_NULL:
+        text_or_null(s, *(const int *)at < 0 ? NULL : f->words->word[*(const int *)at]);
         return;
-    }
     case F_DOUBLE:
         strbuf_double(s, *(const double *)at);
         return;
     case F_REFS:
-        ints_text(s, at, NULL);
-        return;
     case F_WORD_LIST:
-        ints_text(s, at, f->words);
-        return;
     case F_SIZES:
-        sizes_text(s, ((const Sizes *)at)->v, ((const Sizes *)at)->n);
-        return;
     case F_TEXTS:
-        texts_text(s, at);
-        return;
     case F_PAIRS:
-        sizes_text(s, ((const Rows *)at)->v, 2 * ((const Rows *)at)->n);
-        return;
     case F_QUADS:
-        sizes_text(s, ((const Rows *)at)->v, 4 * ((const Rows *)at)->n);
+        list_text(s, f, at);
         return;
-    case F_MACHINE: {
-        const Machine *m = *(const Machine *const *)at;
-        if (m)
-            machine_print(s, m);
-        else
-            strbuf_add(s, "null");
+    case F_MACHINE:
+        machine_text(s, *(const Machine *const *)at);
         return;
-    }
     case F_OPERAND: {
         const FileOperand *o = at;
         sizes_text(s, (int64_t[]){o->buffer, o->offset}, o->buffer < 0 ? 0 : 2);

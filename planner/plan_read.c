@@ -365,9 +365,8 @@ static bool field(Reader *r, const json_t *v, const Field *f, void *out)
     case F_WORD_LIST:
         return word_list(r, f->key, v, f->words, at);
     case F_PAIRS:
-        return rows(r, f->key, v, 2, at);
     case F_QUADS:
-        return rows(r, f->key, v, 4, at);
+        return rows(r, f->key, v, f->kind == F_PAIRS ? 2 : 4, at);
     case F_INT_NONE:
         return whole_int(r, f->key, v, -1, INT32_MAX, at);
     case F_MACHINE:
