@@ -16,8 +16,34 @@ typedef struct Number {
     const Kernel *k;
     const Step *s;
     int step;
-    Val *val; /* by instruction */
+    Val *val;            /* by instruction */
+    int order[MAX_AXES]; /* axes from the outermost in memory on: a kernel may walk them otherwise
+                          */
 } Number;
+
+/* By the access that depends on most of them. */
+static void order_axes(Number *u)
+{
+    const Fused *f = &u->k->fused;
+    const int64_t *stride = NULL;
+    int most = -1;
+    for (int i = 0; i < f->access.n; i++) {
+        int n = 0;
+        for (int k = 0; k < f->n_axis; k++)
+            n += f->access.v[i].stride[k] != 0;
+        if (n > most) {
+            most = n;
+            stride = f->access.v[i].stride;
+        }
+    }
+    int first = u->k->batched ? 1 : 0; /* samples come first whatever their stride */
+    for (int k = 0; k < f->n_axis; k++) {
+        int j = k;
+        for (; stride && j > first && stride[u->order[j - 1]] < stride[k]; j--)
+            u->order[j] = u->order[j - 1];
+        u->order[j] = k;
+    }
+}
 
 /* Below 0: so many for each sample. */
 static int64_t extent_of(const Number *u, int axis)
@@ -59,7 +85,8 @@ static uint64_t place_number(const Number *u, const int64_t *stride, int64_t off
 {
     Axes x = {0};
     *axes = 0;
-    for (int i = 0; i < u->k->fused.n_axis; i++) {
+    for (int o = 0; o < u->k->fused.n_axis; o++) {
+        int i = u->order[o];
         if (trivial(u, i) || !stride[i])
             continue;
         *axes |= 1u << i;
@@ -75,17 +102,21 @@ static uint64_t lift(const Number *u, Val v, unsigned axes)
     if (v.axes == axes)
         return v.value;
     int64_t stride[MAX_AXES] = {0}, n = 1;
-    for (int i = u->k->fused.n_axis - 1; i >= 0; i--)
+    for (int o = u->k->fused.n_axis - 1; o >= 0; o--) {
+        int i = u->order[o];
         if (v.axes & (1u << i)) {
             stride[i] = n;
             n *= positive(extent_of(u, i));
         }
+    }
     Axes x = {0};
-    for (int i = 0; i < u->k->fused.n_axis; i++)
+    for (int o = 0; o < u->k->fused.n_axis; o++) {
+        int i = u->order[o];
         if (axes & (1u << i)) {
             x.extent[x.n] = extent_of(u, i);
             x.stride[x.n++] = stride[i];
         }
+    }
     return axes_number(&x, remat_mix(19, v.value));
 }
 
@@ -215,6 +246,7 @@ void remat_fused(Remat *r, int step)
     const Fused *f = &s->kernel->fused;
     Number u = {.r = r, .k = s->kernel, .s = s, .step = step};
     u.val = arena_array(r->t->a, Val, f->ins.n + 1);
+    order_axes(&u);
     for (int i = 0; i < f->ins.n; i++) {
         u.val[i] = number(&u, &f->ins.v[i]);
         remat_value(r, step, u.val[i].value, false);
