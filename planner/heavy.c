@@ -104,7 +104,8 @@ static void matmul(Build *b, Item *i)
         uniform_rows(&z, &uz)) {
         g->m = z.lead * z.rows; /* one tall product: the batch is more rows */
         g->m_nb = z.batched;
-        if (z.batched && b->nb * g->m < FEW_ROWS && b->nb < b->plan->grain_batch && b->kind == PROGRAM_TRAIN)
+        if (z.batched && b->nb * g->m < FEW_ROWS && b->nb < b->plan->grain_batch &&
+            b->kind == PROGRAM_TRAIN)
             b->plan->below_grain = true;
         g->lda = ux;
         g->ldc = uz;

@@ -154,10 +154,10 @@ typedef struct FlatGroup {
 } FlatGroup;
 
 typedef struct UnitRecompute { /* what a unit keeps of its forward pass for its backward */
-    int unit;             /* index into Plan.instance */
-    RecomputeRule rule;   /* NONE: all of it; ALL: nothing; AUTO: the set */
-    const uint64_t *kept; /* op i: bit i % 64 of word i / 64 */
-    int n;                /* ops */
+    int unit;                  /* index into Plan.instance */
+    RecomputeRule rule;        /* NONE: all of it; ALL: nothing; AUTO: the set */
+    const uint64_t *kept;      /* op i: bit i % 64 of word i / 64 */
+    int n;                     /* ops */
     const Node *const *op;
 } UnitRecompute;
 
@@ -217,7 +217,7 @@ typedef struct Plan {
     int64_t ranks, micro_batch, rounds, batch;
     int64_t grain_batch; /* samples whose sums may be cut anywhere but inside a grain: those of a
                             rank's share of the batch, or of one round (reduce = invariant) */
-    int64_t grain_rows; /* rows of tokens whose sums are formed together */
+    int64_t grain_rows;  /* rows of tokens whose sums are formed together */
     bool below_grain;   /* a micro-batch is no whole number of grains: splitting differently changes
                            last bits */
     VEC(Buffer) buffer; /* persistent ones first */
@@ -227,7 +227,7 @@ typedef struct Plan {
     VEC(LossTerm) term;
     VEC(FlatGroup) group;
     VEC(UnitRecompute) recompute; /* of the training program's units */
-    int *param_group;  /* by Model.param: its group, or -1 (a model's buffer) */
+    int *param_group;             /* by Model.param: its group, or -1 (a model's buffer) */
     int64_t *param_at; /* by Model.param: elements from the start of the group's flat buffer */
     ProgramPlan program[N_PROGRAMS];
     int64_t shared_by; /* ranks that share one copy of the sharded state: `ranks`, or hybrid's k */

@@ -104,8 +104,7 @@ static Node *add_norm(Model *m, const Trained *t)
     if (!t->n)
         return NULL;
     stamp_graph(g, NO_SPAN, "grad_norm", 0);
-    p->grad_norm =
-        g1(g, OP_SQRT, graph_add(g, OP_SUM_SQUARES, t->grad, t->n, NULL, NULL));
+    p->grad_norm = g1(g, OP_SQRT, graph_add(g, OP_SUM_SQUARES, t->grad, t->n, NULL, NULL));
     vec_push(g->arena, &p->root, p->grad_norm);
     if (m->clip <= 0)
         return NULL;
@@ -119,8 +118,8 @@ static void add_updates(Model *m, const Trained *t)
 {
     Graph *g = m->train.graph;
     g->backward = true;
-    for (int i = 0; i < t->n; i++) { /* from here on a gradient is a gradient, whatever it is made of:
-                                        the planner puts its own memory in its place */
+    for (int i = 0; i < t->n; i++) { /* from here on a gradient is a gradient, whatever it is made
+                                        of: the planner puts its own memory in its place */
         const Param *q = &m->param.v[t->param[i]];
         stamp_graph(g, q->at, q->path, q->instance);
         t->grad[i] = g1(g, OP_GRAD, t->grad[i]);

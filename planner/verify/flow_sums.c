@@ -338,8 +338,8 @@ void flow_write(Flow *f, int step, const Use *u)
 
 /* ---- the end ---- */
 
-/* Of what a step added up, is some read? The rest may be of no use: elements of a concatenation that
- * nothing depends on. */
+/* Of what a step added up, is some read? The rest may be of no use: elements of a concatenation
+ * that nothing depends on. */
 static bool is_read_in_part(const Holds *p, const Piece *of)
 {
     for (int k = 0; k < p->n_piece; k++)

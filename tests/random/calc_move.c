@@ -155,9 +155,9 @@ static const Num *copied(Calc *c, const Node *n)
 
 bool calc_moves(Calc *c, const Node *n)
 {
-    static const Op by_element[] = {OP_CONST,     OP_IOTA,  OP_SAMPLE_INDEX, OP_RANDOM, OP_RESHAPE, OP_GRAD,
-                                    OP_TRANSPOSE, OP_SLICE, OP_BROADCAST,    OP_PAD,    OP_CONCAT,
-                                    OP_GATHER,    OP_PICK,  OP_ONE_HOT};
+    static const Op by_element[] = {
+        OP_CONST, OP_IOTA,      OP_SAMPLE_INDEX, OP_RANDOM, OP_RESHAPE, OP_GRAD, OP_TRANSPOSE,
+        OP_SLICE, OP_BROADCAST, OP_PAD,          OP_CONCAT, OP_GATHER,  OP_PICK, OP_ONE_HOT};
     const Num *from = copied(c, n);
     if (from) {
         memcpy(c->value[n->id], from, (size_t)calc_count(c, n) * sizeof *from);

@@ -47,7 +47,8 @@ static const char stub[] =
     "    for (int i = 0; i < 6 && p->micro_batch; i++)\n"
     "        if (f[i])\n            f[i](&run, p->micro_batch);\n}\n"
     "int bmrt_main(const bmrt_model *m, int argc, char **argv)\n"
-    "{\n    (void)argc, (void)argv;\n    run.arena = (char *)4096;\n    run.first = run.last = true;\n"
+    "{\n    (void)argc, (void)argv;\n    run.arena = (char *)4096;\n    run.first = run.last = "
+    "true;\n"
     "    run.sample0 = 1000;\n    program(&m->train);\n    program(&m->eval);\n"
     "    program(&m->sample);\n    return 0;\n}\n";
 
