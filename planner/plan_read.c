@@ -323,6 +323,14 @@ static bool phases(Reader *r, const json_t *v, FileProgram *g)
 
 static bool object(Reader *r, const json_t *o, Fields of, void *out);
 
+static bool inner(Reader *r, const json_t *v, const Field *f, void *at)
+{
+    r->inside = f->key;
+    bool ok = object(r, v, *f->fields, at);
+    r->inside = NULL;
+    return ok;
+}
+
 static bool field(Reader *r, const json_t *v, const Field *f, void *out)
 {
     void *at = (char *)out + f->at;
@@ -377,12 +385,8 @@ static bool field(Reader *r, const json_t *v, const Field *f, void *out)
         return kernel(r, f->key, v, at);
     case F_PHASES:
         return phases(r, v, out);
-    case F_OBJECT: {
-        r->inside = f->key;
-        bool ok = object(r, v, *f->fields, at);
-        r->inside = NULL;
-        return ok;
-    }
+    case F_OBJECT:
+        return inner(r, v, f, at);
     }
     BUG("field %s has kind %d", f->key, (int)f->kind);
 }
