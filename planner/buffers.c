@@ -303,7 +303,7 @@ typedef struct Placed { /* one arena */
     int64_t persistent, height, max_live, at;
 } Placed;
 
-static Placed place_arena(Plan *p, bool host)
+static Placed place_arena(Plan *p, bool host, int64_t budget)
 {
     Placed all = {0};
     for (int k = 0; k < p->n_persistent; k++) {
@@ -322,7 +322,7 @@ static Placed place_arena(Plan *p, bool host)
             item[n++] =
                 (OffsetItem){.bytes = x->bytes, .first = x->first, .last = x->last, .fixed = -1};
     }
-    OffsetResult r = offsets_solve(scratch, item, n, ARENA_ALIGN, 0, OFFSETS_BUDGET);
+    OffsetResult r = offsets_solve(scratch, item, n, ARENA_ALIGN, 0, budget);
     if (r.height == OFFSETS_NONE)
         die("the program needs more than 2^63 bytes");
     n = 0;
@@ -338,9 +338,9 @@ static Placed place_arena(Plan *p, bool host)
     return all;
 }
 
-void offsets_assign(Plan *p)
+void offsets_assign(Plan *p, int64_t budget)
 {
-    Placed device = place_arena(p, false), host = place_arena(p, true);
+    Placed device = place_arena(p, false, budget), host = place_arena(p, true, budget);
     p->persistent_bytes = device.persistent;
     p->max_live_bytes = device.max_live;
     p->max_live_step = (int)device.at;

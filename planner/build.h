@@ -178,7 +178,7 @@ int buffer_of(Build *b, Item *root);
 int buffer_temp(Build *b, const char *path, DType t, int64_t bytes, bool batched);
 void buffers_persistent(Build *b);
 void lifetimes(Plan *p);
-void offsets_assign(Plan *p);
+void offsets_assign(Plan *p, int64_t budget); /* of offsets_solve */
 
 /* regions.c: the loss head in chunks; `logits` is its buffer, or -1. */
 void region_of_head(Plan *p, int logits);

@@ -11,6 +11,7 @@ typedef struct Choice {
     const uint64_t **kept;   /* what units keep instead, see recompute.h; NULL: nothing to say */
     struct RecomputeProbe *probe; /* likewise */
     int lead;                     /* units a gather is issued ahead, where the file says nothing */
+    int64_t offsets_budget;       /* nodes to place buffers with; 0: OFFSETS_BUDGET */
 
     /* Choices one by one, as a plan that is given has them; the file's word still goes first. */
     int64_t bucket_bytes; /* 0: by the machine */
@@ -33,6 +34,9 @@ typedef struct Ask { /* what a plan is made for: the file's and the flags' reque
 
 /* plan_one.c */
 Plan *plan_one(const Ask *q, const Choice *c);
+
+/* Bytes that persist on a rank with this level where the file says nothing. */
+int64_t plan_persistent(const Plan *p, Level l);
 
 /* The time of an optimizer step, from those of the steps. */
 void plan_predict(Plan *p);

@@ -87,6 +87,8 @@ typedef struct Mix {
 /* The least time within `budget` bytes, of two points a class: how far that is from the best of any
  * mix shows in lower_ps. */
 Mix frontier_mix(Arena *a, const MixClass *c, int n, int64_t budget);
+/* Only whether there is one, and the bound. */
+Mix frontier_bound(Arena *a, const MixClass *c, int n, int64_t budget);
 
 /* For any num >= 0 and den > 0: sum of count * min(ps + num / den * bytes), less num / den *
  * budget, rounded up: nothing that fits takes less (Lagrange; Everett 1963). */

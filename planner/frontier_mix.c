@@ -42,9 +42,11 @@ static int by_number(int64_t x, int64_t y)
 static int by_bytes(const void *x, const void *y)
 {
     const Sum *a = x, *b = y;
-    const int64_t order[][2] = {{a->bytes, b->bytes},
-                                {a->ps, b->ps},
-                                {a->before, b->before},
+    if (a->bytes != b->bytes)
+        return by_number(a->bytes, b->bytes);
+    if (a->ps != b->ps)
+        return by_number(a->ps, b->ps);
+    const int64_t order[][2] = {{a->before, b->before},
                                 {a->list, b->list},
                                 {a->own.light, b->own.light},
                                 {a->own.heavy, b->own.heavy},
@@ -227,12 +229,21 @@ static void set_bound(Arena *a, const MixClass *c, int n, int64_t budget, Mix *m
     m->lower_ps = mix_bound(c, n, budget, m->lambda_num, m->lambda_den);
 }
 
-Mix frontier_mix(Arena *a, const MixClass *c, int n, int64_t budget)
+Mix frontier_bound(Arena *a, const MixClass *c, int n, int64_t budget)
 {
-    Mix m = {.exact = true, .choice = arena_array(a, MixChoice, n > 0 ? n : 1)};
+    Mix m = {.exact = true};
     for (int k = 0; k < n; k++)
         m.least_bytes += times(c[k].point[0].bytes, c[k].count);
     m.fits = m.least_bytes <= budget;
+    if (m.fits)
+        set_bound(a, c, n, budget, &m);
+    return m;
+}
+
+Mix frontier_mix(Arena *a, const MixClass *c, int n, int64_t budget)
+{
+    Mix m = frontier_bound(a, c, n, budget);
+    m.choice = arena_array(a, MixChoice, n > 0 ? n : 1);
     if (!m.fits)
         return m;
     Arena *scratch = arena_new();
@@ -256,7 +267,6 @@ Mix frontier_mix(Arena *a, const MixClass *c, int n, int64_t budget)
         m.choice[k] = own[k].v[best.list].own;
         best = sum[k].v[best.before];
     }
-    set_bound(scratch, c, n, budget, &m);
     arena_free(scratch);
     return m;
 }

@@ -68,33 +68,51 @@ static void rank_fill(const Pack *p, Order order, Rank *r)
     qsort(r, (size_t)p->n, sizeof *r, rank_compare);
 }
 
-/* The lowest offset where `b` meets nothing placed; `low` lists the n placed boxes by offset. */
-static int64_t first_fit(const Pack *p, const int64_t *offset, const int *low, int n, const Box *b)
+typedef struct Placed { /* boxes that have their place, the lowest first */
+    int64_t at, top;
+    int lo, hi;
+} Placed;
+
+/* The lowest offset where `b` meets none of n. */
+static int64_t first_fit(const Placed *low, int n, const Box *b)
 {
     int64_t at = 0;
     for (int k = 0; k < n; k++) {
-        const Box *q = &p->box[low[k]];
-        if (!boxes_meet(b, q))
+        const Placed *q = &low[k];
+        if (b->lo >= q->hi || q->lo >= b->hi)
             continue;
-        if (offset[low[k]] - at >= b->size)
+        if (q->at - at >= b->size)
             break;
-        at = max64(at, offset[low[k]] + q->size);
+        at = max64(at, q->top);
     }
     return at;
 }
 
-static int64_t greedy_run(const Pack *p, const Rank *r, int *low, int64_t *offset)
+/* Where one that starts at `at` goes: after those as low. */
+static int seat_of(const Placed *low, int n, int64_t at)
+{
+    int from = 0;
+    while (from < n) {
+        int mid = from + (n - from) / 2;
+        if (low[mid].at <= at)
+            from = mid + 1;
+        else
+            n = mid;
+    }
+    return from;
+}
+
+/* Its height; given up once that is no lower than `best`. */
+static int64_t greedy_run(const Pack *p, const Rank *r, Placed *low, int64_t *offset, int64_t best)
 {
     int64_t height = 0;
-    for (int i = 0; i < p->n; i++) {
+    for (int i = 0; i < p->n && height < best; i++) {
         int x = r[i].box;
         const Box *b = &p->box[x];
-        int64_t at = b->fixed >= 0 ? b->fixed : first_fit(p, offset, low, i, b);
-        int k = i;
-        while (k > 0 && offset[low[k - 1]] > at)
-            k--;
+        int64_t at = b->fixed >= 0 ? b->fixed : first_fit(low, i, b);
+        int k = seat_of(low, i, at);
         memmove(low + k + 1, low + k, (size_t)(i - k) * sizeof *low);
-        low[k] = x;
+        low[k] = (Placed){at, at + b->size, b->lo, b->hi};
         offset[x] = at;
         height = max64(height, at + b->size);
     }
@@ -105,12 +123,12 @@ int64_t pack_greedy(Arena *scratch, const Pack *p, int64_t good, int64_t *best)
 {
     Mark mark = arena_mark(scratch);
     Rank *rank = arena_array(scratch, Rank, p->n);
-    int *low = arena_array(scratch, int, p->n);
+    Placed *low = arena_array(scratch, Placed, p->n);
     int64_t *offset = arena_array(scratch, int64_t, p->n);
     int64_t height = INT64_MAX;
     for (int order = 0; order < N_ORDERS && height > good; order++) {
         rank_fill(p, (Order)order, rank);
-        int64_t h = greedy_run(p, rank, low, offset);
+        int64_t h = greedy_run(p, rank, low, offset, height);
         if (h < height) {
             height = h;
             memcpy(best, offset, (size_t)p->n * sizeof *best);

@@ -112,24 +112,49 @@ bool skyline_place(Skyline *s, Part *part, int x)
     return true;
 }
 
-/* Sections whose remembered low item is gone or lifted: find others. False if one has none, that
- * is, everything it has still to hold starts too high. */
+/* The first open section from the i-th on that has no witness yet. */
+static int next_open(int *next, int i)
+{
+    for (; next[i] != i; i = next[i])
+        next[i] = next[next[i]];
+    return i;
+}
+
+static int open_from(const Skyline *s, int n, int section)
+{
+    int lo = 0;
+    while (lo < n) {
+        int mid = lo + (n - lo) / 2;
+        if (s->open[mid] < section)
+            lo = mid + 1;
+        else
+            n = mid;
+    }
+    return lo;
+}
+
+/* Sections whose remembered low item is gone or lifted, in order: find others. False if one has
+ * none, that is, everything it has still to hold starts too high. */
 static bool find_witnesses(Skyline *s, const Part *part, int n_open)
 {
-    for (int k = part->p; k < part->q && n_open; k++) {
-        int y = s->order[k], kept = 0;
+    int left = n_open;
+    for (int i = 0; i <= n_open; i++)
+        s->next[i] = i;
+    for (int k = part->p; k < part->q && left; k++) {
+        int y = s->order[k];
         const Box *o = &s->box[y];
         int64_t from = max64(s->floor[y], s->least[y]);
-        for (int i = 0; i < n_open; i++) {
+        int i = next_open(s->next, open_from(s, n_open, o->lo));
+        for (; i < n_open && s->open[i] < o->hi; i = next_open(s->next, i + 1)) {
             int t = s->open[i];
-            if (t >= o->lo && t < o->hi && from <= s->cap - s->rest[t])
-                s->witness[t] = y;
-            else
-                s->open[kept++] = t;
+            if (from > s->cap - s->rest[t])
+                continue;
+            s->witness[t] = y;
+            s->next[i] = i + 1;
+            left--;
         }
-        n_open = kept;
     }
-    return n_open == 0;
+    return left == 0;
 }
 
 /* The unplaced items that meet the sections a..b-1, those that start highest first. */
@@ -278,6 +303,7 @@ void skyline_init(Skyline *s, Arena *a, const Pack *p, int64_t cap)
     s->witness = arena_array(a, int, m);
     s->held = arena_array(a, int64_t, m);
     s->open = arena_array(a, int, both);
+    s->next = arena_array(a, int, both + 1);
     for (int t = 0; t < m; t++)
         s->witness[t] = -1;
     for (int x = 0; x < n; x++) {

@@ -51,6 +51,7 @@ typedef struct Skyline {
     Part hull;     /* a, b: the sections where a start has changed since the last check */
     /* scratch */
     int *open;     /* by item or section */
+    int *next;     /* by open section: the next one to look at */
     int64_t *held; /* by section */
     Key *key;      /* by item */
 } Skyline;

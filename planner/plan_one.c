@@ -2,6 +2,7 @@
 #include "planner/choice.h"
 #include "planner/comm.h"
 #include "planner/cost.h"
+#include "planner/offsets.h"
 #include "planner/simulate.h"
 
 static void count_totals(Plan *p)
@@ -59,6 +60,24 @@ static void set_levels(Plan *p, const Choice *c)
                  : g->level == LEVEL_0 && g->optimizer < 0 ? "it is not trained"
                                                            : "the planner's choice";
     }
+}
+
+static int64_t group_bytes(const Plan *p, const FlatGroup *g, Level l)
+{
+    int64_t whole = flat_whole(p, g), state = l == LEVEL_0 ? whole : g->shard;
+    return 4 *
+           ((level_shards_params(l) ? g->shard : whole) + (g->offload ? 0 : g->n_state * state));
+}
+
+int64_t plan_persistent(const Plan *p, Level l)
+{
+    int64_t bytes = p->persistent_bytes;
+    for (int k = 0; k < p->group.n; k++) {
+        const FlatGroup *g = &p->group.v[k];
+        Level other = level_of(p, g, &(Choice){.level = l});
+        bytes += group_bytes(p, g, other) - group_bytes(p, g, g->level);
+    }
+    return bytes;
 }
 
 /* Messages so large that starting one takes a tenth of sending it. */
@@ -132,7 +151,7 @@ Plan *plan_one(const Ask *q, const Choice *c)
     lifetimes(p);
     overlap_lifetimes(p);
     set_roles(p);
-    offsets_assign(p);
+    offsets_assign(p, c->offsets_budget ? c->offsets_budget : OFFSETS_BUDGET);
     waits_find(p);
     plan_predict(p);
     count_totals(p);

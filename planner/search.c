@@ -1,12 +1,18 @@
 /* search.c - which plan: micro-batch, levels, recompute, lead.
  *
- * Every candidate is planned as it would be, memory to the byte and time by simulation, and
- * forgotten but for its numbers; the best is planned once more to stay. What keeps candidates few:
- * memory falls with the level, with the micro-batch and with what is recomputed, so the largest
- * micro-batch that fits is found by halving; recomputing is looked at only where memory forbids not
- * to. How many candidates there are does not depend on how many blocks the model has. */
+ * The candidates are the same whatever memory there is: every level and lead at every micro-batch,
+ * with everything kept, nothing, or a mix. The fastest that fits is taken, so less memory never
+ * gives a faster plan, nor a larger one. Each is planned as it would be, memory to the byte and
+ * time by simulation, and forgotten but for its numbers; the best is planned once more to stay.
+ *
+ * Few are planned, because one tells of others: what persists at a level is known beforehand, what
+ * the passes keep is the same at every level, and kernels take no less time however they are
+ * overlapped. Who cannot fit, or cannot be faster than the best so far, is left out. How many are
+ * planned does not depend on how many blocks the model has. */
 #include "planner/search.h"
+#include "planner/flat.h"
 #include "planner/measure.h"
+#include "planner/offsets.h"
 
 #include <string.h>
 
@@ -18,31 +24,104 @@ static bool same_choice(const Choice *x, const Choice *y)
            x->recompute == y->recompute && x->kept == y->kept && x->lead == y->lead;
 }
 
+static int64_t times_run(const Plan *p, const Step *s)
+{
+    bool loops = s->phase == PHASE_WEIGHT || s->phase == PHASE_ROUND;
+    return loops && s->when == WHEN_ALWAYS ? p->rounds : 1;
+}
+
+static int64_t busy_ps(const Plan *p)
+{
+    int64_t all = 0;
+    for (int k = 0; k < p->step.n; k++) {
+        const Step *s = &p->step.v[k];
+        int64_t ps;
+        if (s->program != PROGRAM_TRAIN || s->stream != STREAM_COMPUTE)
+            continue;
+        if (!mul_ok(s->ps, times_run(p, s), &ps) || !add_ok(all, ps, &all))
+            return INT64_MAX;
+    }
+    return all;
+}
+
+/* Of the passes, alive at a step: what does not depend on levels. */
+static int64_t act_bytes(const Plan *p, int step)
+{
+    int64_t all = 0;
+    for (int k = p->n_persistent; k < p->buffer.n; k++) {
+        const Buffer *b = &p->buffer.v[k];
+        bool act = b->role == ROLE_SAVED || b->role == ROLE_TEMP || b->role == ROLE_INPUT;
+        if (act && !b->host && b->group < 0 && b->first <= step && step <= b->last)
+            all += round_up(b->bytes, ARENA_ALIGN);
+    }
+    return all;
+}
+
+/* When the blocks' forward passes are over and their backward has not begun, everything that they
+ * keep is alive. */
+int64_t search_head_bytes(const Plan *p)
+{
+    const ProgramPlan *g = &p->program[PROGRAM_TRAIN];
+    int first = g->first[PHASE_ROUND], end = first + g->count[PHASE_ROUND], from = first, to = end;
+    for (int k = first; k < end && to == end; k++) {
+        const Step *s = &p->step.v[k];
+        if (s->stream != STREAM_COMPUTE || !p->instance[s->instance].unit)
+            continue;
+        if (s->backward || s->recompute)
+            to = k;
+        else
+            from = k + 1;
+    }
+    int64_t most = 0;
+    for (int k = from; k < to && to < end; k++)
+        most = max64(most, act_bytes(p, k));
+    return most;
+}
+
+static bool gathers(const Plan *p)
+{
+    for (int k = 0; k < p->group.n; k++)
+        if (level_shards_params(p->group.v[k].level))
+            return true;
+    return false;
+}
+
+static void tell_state(Search *s, const Plan *p)
+{
+    for (int l = 0; l < N_LEVELS; l++)
+        s->state[l] = plan_persistent(p, (Level)l);
+}
+
 const Result *search_try(Search *s, const Choice *c)
 {
+    s->work++;
     for (int k = 0; k < s->result.n; k++)
         if (same_choice(&s->result.v[k]->choice, c))
             return s->result.v[k];
     Result *r = arena_make(s->q->a, Result);
-    *r = (Result){.choice = *c, .arena_bytes = INT64_MAX};
+    *r = (Result){.choice = *c};
+    r->choice.offsets_budget = OFFSETS_BUDGET / 64;
     vec_push(s->q->a, &s->result, r);
-    if (measure(s->q->m, s->q->batch / s->q->ranks, c->micro_batch) != MEASURE_FITS)
-        return r;
     Ask q = *s->q;
-    q.a = arena_new();
-    const Plan *p = plan_one(&q, c);
+    q.a = s->scratch;
+    Mark mark = arena_mark(s->scratch);
+    const Plan *p = plan_one(&q, &r->choice);
     r->arena_bytes = p->arena_bytes;
     r->host_bytes = p->host_bytes;
     r->rounds = p->rounds;
     r->step_ps = p->step_ps;
     r->exposed_ps = p->exposed_ps;
+    r->busy_ps = busy_ps(p);
+    r->act_bytes = act_bytes(p, p->max_live_step);
+    r->gathers = p->ranks > 1 && gathers(p);
     r->fits = !q.memory || p->arena_bytes <= q.memory;
-    arena_free(q.a);
-    s->work++;
+    if (s->state[0] < 0)
+        tell_state(s, p);
+    arena_rewind(s->scratch, mark);
     return r;
 }
 
-static const Result *faster(const Result *x, const Result *y)
+const Result *search_faster(const Result *x, const Result *y)
 {
     if (!x || !x->fits)
         return y && y->fits ? y : NULL;
@@ -53,31 +132,7 @@ static const Result *faster(const Result *x, const Result *y)
     return y->arena_bytes < x->arena_bytes ? y : x;
 }
 
-/* Fewer samples at once never take more memory, so halving finds the most that fit. */
-static const Result *largest_that_fits(Search *s, Choice c)
-{
-    int lo = 0, hi = s->micro.n - 1;
-    c.micro_batch = s->micro.v[lo];
-    const Result *best = search_try(s, &c);
-    if (best->fits || hi == 0)
-        return best;
-    c.micro_batch = s->micro.v[hi];
-    best = search_try(s, &c);
-    while (best->fits && hi - lo > 1) {
-        int mid = lo + (hi - lo) / 2;
-        c.micro_batch = s->micro.v[mid];
-        const Result *r = search_try(s, &c);
-        if (r->fits) {
-            hi = mid;
-            best = r;
-        } else {
-            lo = mid;
-        }
-    }
-    return best;
-}
-
-/* ---- the order in which they are looked at ---- */
+/* ---- what may be chosen ---- */
 
 static bool chooses_levels(const Ask *q)
 {
@@ -97,56 +152,177 @@ static bool chooses_recompute(const Ask *q)
     return false;
 }
 
-/* From the most memory to the least. Level 1 moves no more than level 0 and keeps less. */
-static const Level ladder[] = {LEVEL_1, LEVEL_0, LEVEL_2, LEVEL_ONCE, LEVEL_3};
+/* Each at most half the one before: what lies between changes little. */
+static Counts micro_batches(const Ask *q)
+{
+    Counts all = divisors(q->a, q->batch / q->ranks), few = {0};
+    for (int k = 0; k < all.n; k++)
+        if (!few.n || all.v[k] <= few.v[few.n - 1] / 2 || k + 1 == all.n)
+            vec_push(q->a, &few, all.v[k]);
+    return few;
+}
 
-static const Result *best_of_levels(Search *s, RecomputeRule rule)
+/* The one that keeps least first: what it tells rules others out. Without a lead less is gathered
+ * at once. */
+static const Way way[] = {{LEVEL_3, 1}, {LEVEL_1, 1},    {LEVEL_0, 1},
+                          {LEVEL_2, 1}, {LEVEL_ONCE, 1}, {LEVEL_3, 0}};
+
+static int n_ways(const Search *s)
+{
+    if (!s->levels)
+        return 1;
+    return s->q->m->plan.lead >= 0 || s->q->m->plan.no_overlap ? countof(way) - 1 : countof(way);
+}
+
+static int64_t least_state(const Search *s)
+{
+    int64_t least = s->state[way[0].level];
+    for (int k = 1; k < n_ways(s); k++)
+        least = min64(least, s->state[way[k].level]);
+    return least;
+}
+
+static bool has_room(const Search *s, int64_t bytes)
+{
+    return !s->q->memory || bytes <= s->q->memory;
+}
+
+/* ---- one micro-batch ---- */
+
+static Choice choice_of(const Micro *m, const Way *w, RecomputeRule rule)
+{
+    return (Choice){
+        .micro_batch = m->samples, .level = w->level, .recompute = rule, .lead = w->lead};
+}
+
+static bool fitted(const Search *s, const Micro *m, const Way *w, RecomputeRule rule)
+{
+    Choice c = choice_of(m, w, rule);
+    for (int k = 0; k < s->result.n; k++)
+        if (same_choice(&s->result.v[k]->choice, &c))
+            return s->result.v[k]->fits;
+    return false;
+}
+
+/* Later gathers are for those to whom sooner ones are too large. */
+static bool is_needed(const Search *s, const Micro *m, const Way *w, RecomputeRule rule)
+{
+    return w->lead > 0 || !fitted(s, m, &(Way){w->level, 1}, rule);
+}
+
+/* Everything kept. The first is always planned: it tells how long the kernels take. */
+static const Result *keep_all(Search *s, Micro *m, const Result *best)
+{
+    for (int k = 0; k < n_ways(s); k++) {
+        bool slow = best && m->busy_ps > best->step_ps;
+        if (k && (slow || !has_room(s, s->state[way[k].level] + m->none_bytes) ||
+                  !is_needed(s, m, &way[k], RECOMPUTE_NONE)))
+            continue;
+        Choice c = choice_of(m, &way[k], RECOMPUTE_NONE);
+        const Result *r = search_try(s, &c);
+        m->busy_ps = k ? min64(m->busy_ps, r->busy_ps) : r->busy_ps;
+        m->none_bytes = k ? min64(m->none_bytes, r->act_bytes) : r->act_bytes;
+        m->rounds = r->rounds;
+        best = search_faster(best, r);
+    }
+    return best;
+}
+
+enum { NEARLY = 256 }; /* a prediction without a plan is right but for a part of so many */
+
+/* Where memory forbids to keep everything: some of it, or nothing. */
+static const Result *keep_some(Search *s, Micro *m, const Result *best)
+{
+    for (int k = 0; k < n_ways(s); k++) {
+        int64_t state = s->state[way[k].level];
+        if (fitted(s, m, &way[k], RECOMPUTE_NONE) || !has_room(s, state + m->all_bytes) ||
+            !is_needed(s, m, &way[k], RECOMPUTE_ALL) ||
+            (best && search_least_ps(s, m, state) > best->step_ps))
+            continue;
+        if (!m->a)
+            search_parts(s, m);
+        Choice c = choice_of(m, &way[k], RECOMPUTE_ALL);
+        const Result *all = search_try(s, &c);
+        m->all_bytes = m->all_bytes ? min64(m->all_bytes, all->act_bytes) : all->act_bytes;
+        if (!all->fits)
+            continue;
+        best = search_faster(best, all);
+        if (search_mix_ps(s, m, all) <= best->step_ps + best->step_ps / NEARLY)
+            best = search_faster(best, search_mix(s, m, all));
+    }
+    return best;
+}
+
+/* What fits no more with the fewest samples of those that were looked at. */
+static bool cannot_fit(const Search *s, const Micro *before, int64_t samples)
+{
+    int64_t act = s->recomputes ? before->all_bytes : before->none_bytes;
+    return !has_room(s, least_state(s) + act / before->samples * samples);
+}
+
+static const Result *all_micro_batches(Search *s)
 {
     const Result *best = NULL;
-    for (int k = 0; k < (s->levels ? countof(ladder) : 1); k++) {
-        Choice c = {.level = ladder[k], .recompute = rule, .lead = 1};
-        best = faster(best, largest_that_fits(s, c));
-    }
-    return best;
-}
-
-/* Memory forbids to keep everything at the largest micro-batch: is more at once, of which some is
- * computed again, faster? */
-static const Result *with_recompute(Search *s, const Result *best)
-{
-    for (int k = 0; k < (s->levels ? countof(ladder) : 1); k++) {
-        Choice c = {.level = ladder[k], .recompute = RECOMPUTE_ALL, .lead = 1};
-        const Result *all = largest_that_fits(s, c);
-        if (!all->fits || (best && best->choice.micro_batch >= all->choice.micro_batch &&
-                           best->choice.level == all->choice.level))
+    Micro before = {0};
+    for (int k = 0; k < s->micro.n; k++) {
+        Micro m = {.samples = s->micro.v[k]};
+        bool last = k + 1 == s->micro.n;
+        if (measure(s->q->m, s->q->batch / s->q->ranks, m.samples) != MEASURE_FITS ||
+            (before.samples && !last && cannot_fit(s, &before, m.samples)))
             continue;
-        best = faster(best, all);
-        best = faster(best, search_mix(s, all));
+        best = keep_all(s, &m, best);
+        if (s->recomputes)
+            best = keep_some(s, &m, best);
+        search_add_bound(s, &m, least_state(s));
+        arena_free(m.a);
+        m.a = NULL;
+        /* fewer samples at once are slower from here on */
+        if (best && before.samples && m.busy_ps > best->step_ps && m.busy_ps > before.busy_ps)
+            break;
+        before = m;
     }
     return best;
 }
 
+/* Nothing fits: what takes least? */
+static void try_least(Search *s)
+{
+    Micro m = {.samples = s->micro.v[s->micro.n - 1]};
+    for (int k = 0; k < n_ways(s); k++) {
+        Choice c = choice_of(&m, &way[k], s->recomputes ? RECOMPUTE_ALL : RECOMPUTE_NONE);
+        search_try(s, &c);
+    }
+}
+
+/* ---- lead ---- */
+
+/* Gathers issued sooner or later can take away what is exposed, at best. */
 static const Result *with_lead(Search *s, const Result *best)
 {
-    bool gathers = best->choice.level >= LEVEL_3 || !s->levels;
     static const int other[] = {0, 2, 3};
-    for (int k = 0; k < countof(other) && gathers && s->q->ranks > 1; k++) {
-        if (s->q->m->plan.lead >= 0 || s->q->m->plan.no_overlap)
-            break;
-        Choice c = best->choice;
+    const Result *r = NULL;
+    for (int k = 0; k < s->result.n; k++)
+        if (s->result.v[k]->gathers && s->result.v[k]->choice.lead == 1)
+            r = search_faster(r, s->result.v[k]);
+    if (!r || s->q->m->plan.lead >= 0 || s->q->m->plan.no_overlap ||
+        r->step_ps - r->exposed_ps >= best->step_ps)
+        return best;
+    for (int k = 0; k < countof(other); k++) {
+        Choice c = r->choice;
         c.lead = other[k];
-        best = faster(best, search_try(s, &c));
+        best = search_faster(best, search_try(s, &c));
     }
     return best;
 }
 
-static const Result *search(Search *s)
+/* With all the time there is for places, which takes no more memory: if it does, then as it was
+ * tried. */
+static Plan *best_plan(const Ask *q, const Choice *tried)
 {
-    const Result *best = best_of_levels(s, RECOMPUTE_NONE);
-    bool whole = best && best->choice.micro_batch == s->micro.v[0];
-    if (!whole && s->recomputes)
-        best = with_recompute(s, best);
-    return best ? with_lead(s, best) : NULL;
+    Choice c = *tried;
+    c.offsets_budget = 0;
+    Plan *p = plan_one(q, &c);
+    return !q->memory || p->arena_bytes <= q->memory ? p : plan_one(q, tried);
 }
 
 Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit)
@@ -155,7 +331,7 @@ Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit)
     if (micro_batch)
         vec_push(q->a, &s.micro, micro_batch);
     else
-        s.micro = divisors(q->a, q->batch / q->ranks);
+        s.micro = micro_batches(q);
     Measure least = measure(q->m, q->batch / q->ranks, s.micro.v[s.micro.n - 1]);
     if (least != MEASURE_FITS) {
         *no_fit = least == MEASURE_BYTES;
@@ -164,15 +340,23 @@ Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit)
     }
     s.levels = chooses_levels(q);
     s.recomputes = chooses_recompute(q);
-    const Result *best = search(&s);
+    s.scratch = arena_new();
+    for (int l = 0; l < N_LEVELS; l++)
+        s.state[l] = -1;
+    const Result *best = all_micro_batches(&s);
+    if (best)
+        best = with_lead(&s, best);
+    else
+        try_least(&s);
+    arena_free(s.scratch);
     if (!best) {
         *no_fit = true;
         search_tell_no_fit(&s);
         return NULL;
     }
-    Plan *p = plan_one(q, &best->choice);
+    Plan *p = best_plan(q, &best->choice);
     p->search_work = s.work;
-    search_bound(&s, best, p);
+    search_bound(&s, p);
     search_remember(&s, best, p);
     return p;
 }

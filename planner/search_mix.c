@@ -1,62 +1,135 @@
 /* search_mix.c - how much of each block's forward pass is kept: the frontier of every class of
  * blocks, and the mix of its points that fits the memory that is left (reference: planner 2.4). */
-#include "planner/recompute.h"
 #include "planner/search.h"
 
 #include <string.h>
 
-enum { TURNS = 6 };
+enum { TURNS = 6 }; /* always as many, whatever the model's size */
 
-typedef struct Parts { /* of one candidate: alive until its arena goes */
-    Arena *a;
-    RecomputeProbe probe;
-    Frontier *frontier; /* by class, bytes of the whole micro-batch */
-    MixClass *mix;
-    int n;
-} Parts;
-
-static void find_parts(const Search *s, const Choice *c, Parts *p)
+void search_parts(Search *s, Micro *m)
 {
-    p->a = arena_new();
+    m->a = arena_new();
     const Graph *g = s->q->m->train.graph;
-    RecomputeRule *rule = arena_array(p->a, RecomputeRule, g->instance.n);
+    RecomputeRule *rule = arena_array(m->a, RecomputeRule, g->instance.n);
     for (int k = 0; k < g->instance.n; k++)
         rule[k] = s->q->m->plan.recompute ? s->q->m->plan.recompute[k] : RECOMPUTE_AUTO;
-    p->probe =
-        (RecomputeProbe){.rule = rule, .time = item_time(p->a, s->q->machine, c->micro_batch)};
-    Choice with = *c;
-    with.probe = &p->probe;
+    m->probe = (RecomputeProbe){.rule = rule, .time = item_time(m->a, s->q->machine, m->samples)};
+    Choice c = {.micro_batch = m->samples,
+                .level = LEVEL_3,
+                .recompute = RECOMPUTE_ALL,
+                .lead = 1,
+                .probe = &m->probe};
     Ask q = *s->q;
-    q.a = p->a;
-    plan_one(&q, &with);
-    p->n = p->probe.found.n;
-    p->frontier = arena_array(p->a, Frontier, p->n + 1);
-    p->mix = arena_array(p->a, MixClass, p->n + 1);
-    for (int k = 0; k < p->n; k++) {
-        const RecomputeClass *x = &p->probe.found.v[k];
-        FrontierOp *op = arena_array(p->a, FrontierOp, x->n + 1);
+    q.a = m->a;
+    m->head_bytes = search_head_bytes(plan_one(&q, &c));
+    s->work++;
+    m->n = m->probe.found.n;
+    m->frontier = arena_array(m->a, Frontier, m->n + 1);
+    m->mix = arena_array(m->a, MixClass, m->n + 1);
+    for (int k = 0; k < m->n; k++) {
+        const RecomputeClass *x = &m->probe.found.v[k];
+        FrontierOp *op = arena_array(m->a, FrontierOp, x->n + 1);
         memcpy(op, x->op, (size_t)x->n * sizeof *op);
         for (int j = 0; j < x->n; j++)
-            op[j].bytes *= c->micro_batch;
-        p->frontier[k] = frontier_of(p->a, op, x->n, FRONTIER_BUDGET);
-        p->mix[k] = (MixClass){.count = x->unit.n,
-                               .point = p->frontier[k].point.v,
-                               .n = p->frontier[k].point.n,
+            op[j].bytes *= m->samples;
+        m->frontier[k] = frontier_of(m->a, op, x->n, FRONTIER_BUDGET);
+        m->mix[k] = (MixClass){.count = x->unit.n,
+                               .point = m->frontier[k].point.v,
+                               .n = m->frontier[k].point.n,
                                .most = x->most};
+        m->kept_bytes += m->mix[k].n ? m->mix[k].point[0].bytes * x->unit.n : 0;
     }
 }
 
+/* ---- bounds ---- */
+
+/* Bytes that what is kept may take, from above: it is all alive with what the head needs. */
+static int64_t capacity(const Search *s, const Micro *m, int64_t state)
+{
+    return s->q->memory - state - m->head_bytes + m->kept_bytes;
+}
+
+int64_t search_least_ps(const Search *s, const Micro *m, int64_t state)
+{
+    if (!s->q->memory || !m->n)
+        return m->busy_ps;
+    int64_t room = capacity(s, m, state), more, all;
+    Mix x = frontier_bound(m->a, m->mix, m->n, room);
+    if (!x.fits)
+        return INT64_MAX;
+    return mul_ok(x.lower_ps, m->rounds, &more) && add_ok(m->busy_ps, more, &all) ? all : INT64_MAX;
+}
+
+/* What check V25 computes: floor of fixed + sum of least options - multiplier * what is free. */
+static int64_t bound_value(const Bounds *b)
+{
+    __extension__ typedef __int128 Wide;
+    Wide sum = (Wide)b->fixed_ps * b->lambda_den +
+               (Wide)b->lambda_num * ((Wide)b->fixed_bytes - b->capacity);
+    for (int i = 0; i < b->option.n;) {
+        Wide least = 0;
+        int from = i;
+        for (; i < b->option.n && b->option.v[i].unit == b->option.v[from].unit; i++) {
+            Wide cost = (Wide)b->option.v[i].ps * b->lambda_den +
+                        (Wide)b->option.v[i].bytes * b->lambda_num;
+            least = i == from || cost < least ? cost : least;
+        }
+        sum += least * b->option.v[from].count;
+    }
+    Wide lower = sum / b->lambda_den - (sum % b->lambda_den < 0);
+    return lower > 0 ? (int64_t)lower : 0;
+}
+
+static void set_multiplier(Bounds *b, const Mix *x, int64_t rounds)
+{
+    enum { MOST = 40 };
+    b->lambda_den = x->lambda_den;
+    if (!mul_ok(x->lambda_num, rounds, &b->lambda_num))
+        b->lambda_num = 0;
+    while (b->lambda_num >> MOST || b->lambda_den >> MOST) {
+        b->lambda_num >>= 1;
+        b->lambda_den >>= 1;
+    }
+    if (b->lambda_den < 1)
+        *b = (Bounds){.lambda_den = 1};
+}
+
+void search_add_bound(Search *s, const Micro *m, int64_t state)
+{
+    Bounds b = {.lambda_den = 1, .fixed_ps = m->busy_ps};
+    if (s->q->memory && m->n) {
+        int64_t room = capacity(s, m, state);
+        Mix x = frontier_bound(m->a, m->mix, m->n, room);
+        if (!x.fits)
+            return; /* there is no plan of this micro-batch */
+        set_multiplier(&b, &x, m->rounds);
+        b.fixed_ps = m->busy_ps;
+        b.capacity = room;
+        for (int k = 0; k < m->n && b.lambda_num; k++)
+            for (int j = 0; j < m->mix[k].n; j++) {
+                const FrontierPoint *o = &m->mix[k].point[j];
+                BoundOption option = {k, m->mix[k].count, o->ps * m->rounds, o->bytes};
+                vec_push(s->q->a, &b.option, option);
+            }
+    }
+    b.lower_ps = bound_value(&b);
+    if (!s->bound.lambda_den || b.lower_ps < s->bound.lower_ps)
+        s->bound = b;
+}
+
+/* ---- mixes ---- */
+
 /* Kept sets in memory that stays. */
-static const uint64_t **take_mix(const Search *s, const Parts *p, const Mix *m)
+static const uint64_t **take_mix(const Search *s, const Micro *m, const Mix *x)
 {
     const Graph *g = s->q->m->train.graph;
     const uint64_t **kept = arena_array(s->q->a, const uint64_t *, g->instance.n);
-    for (int k = 0; k < p->n; k++) {
-        recompute_take(&p->probe.found.v[k], &p->frontier[k], &m->choice[k], kept);
-        size_t bytes = (size_t)p->frontier[k].words * sizeof **kept;
-        for (int j = 0; j < p->probe.found.v[k].unit.n; j++) {
-            int unit = p->probe.found.v[k].unit.v[j];
-            uint64_t *copy = arena_array(s->q->a, uint64_t, p->frontier[k].words);
+    for (int k = 0; k < m->n; k++) {
+        recompute_take(&m->probe.found.v[k], &m->frontier[k], &x->choice[k], kept);
+        size_t bytes = (size_t)m->frontier[k].words * sizeof **kept;
+        for (int j = 0; j < m->probe.found.v[k].unit.n; j++) {
+            int unit = m->probe.found.v[k].unit.v[j];
+            uint64_t *copy = arena_array(s->q->a, uint64_t, m->frontier[k].words);
             memcpy(copy, kept[unit], bytes);
             kept[unit] = copy;
         }
@@ -64,65 +137,60 @@ static const uint64_t **take_mix(const Search *s, const Parts *p, const Mix *m)
     return kept;
 }
 
-/* Of this micro-batch no plan is faster: what is not recomputed takes its time, and what is, at
- * least what the multiplier says. */
-static void set_bound(Search *s, const Parts *p, const Mix *m, const Result *all, int64_t budget)
+typedef struct Turn {
+    MixChoice *choice;
+    const Result *result;
+} Turn;
+
+/* The same mix again is not planned again. */
+static const Result *try_mix(Search *s, const Micro *m, const Result *all, const Mix *x, Turn *turn,
+                             int n)
 {
-    enum { MOST = 40 };
-    Choice c = all->choice;
-    c.recompute = RECOMPUTE_NONE;
-    const Result *none = search_try(s, &c); /* too large, but its time is told */
-    s->bound = (Bounds){.lambda_num = m->lambda_num, .lambda_den = m->lambda_den};
-    if (!mul_ok(s->bound.lambda_num, all->rounds, &s->bound.lambda_num))
-        s->bound.lambda_num = 0;
-    while (s->bound.lambda_num >> MOST || s->bound.lambda_den >> MOST) {
-        s->bound.lambda_num >>= 1;
-        s->bound.lambda_den >>= 1;
-    }
-    if (s->bound.lambda_den < 1)
-        s->bound = (Bounds){.lambda_den = 1};
-    for (int k = 0; k < p->n; k++)
-        for (int j = 0; j < p->mix[k].n; j++) {
-            const FrontierPoint *x = &p->mix[k].point[j];
-            BoundOption o = {k, p->mix[k].count, x->ps * all->rounds, x->bytes};
-            vec_push(s->q->a, &s->bound.option, o);
+    for (int k = 0; k < n; k++)
+        if (memcmp(turn[k].choice, x->choice, (size_t)m->n * sizeof *x->choice) == 0) {
+            s->work++;
+            return turn[k].result;
         }
-    s->bound.fixed_ps = none->step_ps - none->exposed_ps;
-    s->bound.capacity = budget;
+    Choice c = all->choice;
+    c.recompute = RECOMPUTE_AUTO;
+    c.kept = take_mix(s, m, x);
+    return search_try(s, &c);
 }
 
-/* Bytes to spend on what is kept: what the candidate that recomputes all leaves is a first guess,
- * for the peaks of the two are in different places; then between what fitted and what did not. */
-const Result *search_mix(Search *s, const Result *all)
+/* From the candidate that computes all again: what its mix will take, but for what changes in the
+ * overlap. */
+int64_t search_mix_ps(const Search *s, const Micro *m, const Result *all)
 {
-    Parts p = {0};
+    int64_t budget = m->kept_bytes + s->q->memory - all->arena_bytes, less = 0;
+    Mix x = frontier_mix(m->a, m->mix, m->n, budget);
+    for (int k = 0; k < m->n && m->mix[k].n; k++)
+        less += m->mix[k].point[0].ps * m->mix[k].count;
+    return x.fits ? all->step_ps - (less - x.ps) * m->rounds : all->step_ps;
+}
+
+/* The budget that just fits: by what was too much or too little of the last one, and by halves
+ * where that leads nowhere new. What lives beside what is kept is not counted in a budget. */
+const Result *search_mix(Search *s, Micro *m, const Result *all)
+{
+    Turn turn[TURNS];
     const Result *best = NULL;
-    find_parts(s, &all->choice, &p);
-    int64_t budget = s->q->memory - all->arena_bytes, fitted = 0, too_much = INT64_MAX;
-    for (int turn = 0; turn < TURNS && p.n && budget > fitted; turn++) {
-        Mix m = frontier_mix(p.a, p.mix, p.n, budget);
-        if (!m.fits || m.bytes == m.least_bytes)
+    int64_t least = m->kept_bytes, most = INT64_MAX;
+    int64_t budget = least + s->q->memory - all->arena_bytes;
+    for (int k = 0; k < TURNS && m->n; k++) {
+        Mix x = frontier_mix(m->a, m->mix, m->n, budget);
+        if (!x.fits)
             break;
-        Choice c = all->choice;
-        c.recompute = RECOMPUTE_AUTO;
-        c.kept = take_mix(s, &p, &m);
-        const Result *r = search_try(s, &c);
-        int64_t more = s->q->memory - r->arena_bytes;
-        if (r->fits) {
-            fitted = budget;
-            if (!best || r->step_ps < best->step_ps) {
-                best = r;
-                set_bound(s, &p, &m, all, budget);
-            }
-        } else {
-            too_much = budget;
-        }
-        if (r->fits && more < s->q->memory / 64)
-            break;
-        budget += more;
-        if (budget >= too_much || budget <= fitted)
-            budget = fitted + (too_much - fitted) / 2;
+        turn[k] = (Turn){x.choice, try_mix(s, m, all, &x, turn, k)};
+        const Result *r = turn[k].result;
+        best = search_faster(best, r);
+        if (r->fits)
+            least = max64(least, budget);
+        else
+            most = min64(most, budget);
+        int64_t next = budget + s->q->memory - r->arena_bytes;
+        budget = next > least && next < most ? next : least + (most - least) / 2;
+        if (most == INT64_MAX && next <= least)
+            budget = least;
     }
-    arena_free(p.a);
     return best;
 }

@@ -40,8 +40,6 @@ static const char *why_lost(const Search *s, const Result *r, const Result *best
 {
     if (r == best)
         return NULL;
-    if (r->arena_bytes == INT64_MAX)
-        return "its sizes leave what can be counted";
     if (!r->fits) {
         StrBuf more = strbuf_new(p->arena);
         strbuf_bytes(&more, r->arena_bytes - s->q->memory);
@@ -72,7 +70,7 @@ void search_remember(const Search *s, const Result *best, Plan *p)
     }
     for (int k = -1; k < n && p->tried.n < MOST_ALTERNATIVES; k++) {
         const Result *r = k < 0 ? best : order[k];
-        if ((k >= 0 && r == best) || r->arena_bytes == INT64_MAX)
+        if (k >= 0 && r == best)
             continue;
         Alternative x = {.micro_batch = r->choice.micro_batch,
                          .rounds = r->rounds,
@@ -91,38 +89,14 @@ void search_remember(const Search *s, const Result *best, Plan *p)
 
 /* ---- bound ---- */
 
-/* What check V25 computes: floor of fixed + sum of least options - multiplier * what is free. */
-static int64_t bound_value(const Bounds *b)
+/* Of every micro-batch: kernels take what they take, and what is kept has to fit. */
+void search_bound(const Search *s, Plan *p)
 {
-    __extension__ typedef __int128 Wide;
-    Wide sum = (Wide)b->fixed_ps * b->lambda_den +
-               (Wide)b->lambda_num * ((Wide)b->fixed_bytes - b->capacity);
-    for (int i = 0; i < b->option.n;) {
-        Wide least = 0;
-        int from = i;
-        for (; i < b->option.n && b->option.v[i].unit == b->option.v[from].unit; i++) {
-            Wide cost = (Wide)b->option.v[i].ps * b->lambda_den +
-                        (Wide)b->option.v[i].bytes * b->lambda_num;
-            least = i == from || cost < least ? cost : least;
-        }
-        sum += least * b->option.v[from].count;
-    }
-    Wide lower = sum / b->lambda_den - (sum % b->lambda_den < 0);
-    return lower > 0 ? (int64_t)lower : 0;
-}
-
-/* Kernels cannot all be faster than they are in the candidate where they take least. */
-void search_bound(const Search *s, const Result *best, Plan *p)
-{
-    p->bounds = (Bounds){.lambda_den = 1, .fixed_ps = INT64_MAX};
-    for (int k = 0; k < s->result.n; k++) {
-        const Result *r = s->result.v[k];
-        if (r->arena_bytes < INT64_MAX && r->step_ps - r->exposed_ps < p->bounds.fixed_ps)
-            p->bounds.fixed_ps = r->step_ps - r->exposed_ps;
-    }
-    if (best->choice.kept && s->bound.lambda_den > 0 && bound_value(&s->bound) <= p->step_ps)
-        p->bounds = s->bound;
-    p->bounds.lower_ps = bound_value(&p->bounds);
+    p->bounds = s->bound;
+    if (p->bounds.lower_ps <= p->step_ps)
+        return;
+    p->bounds = (Bounds){.lambda_den = 1, .fixed_ps = p->step_ps - p->exposed_ps};
+    p->bounds.lower_ps = p->bounds.fixed_ps;
 }
 
 /* ---- nothing fits ---- */

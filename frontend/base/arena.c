@@ -13,9 +13,15 @@ struct Chunk {
 
 struct Arena {
     Chunk *top;
+    Chunk *spare; /* given back by a rewind, all zero: the next ones */
 };
 
-enum { HEADER = (sizeof(Chunk) + 15) / 16 * 16, CHUNK = 1 << 18 };
+enum { HEADER = (sizeof(Chunk) + 15) / 16 * 16 };
+#ifdef BM_DEBUG_ARENA
+enum { CHUNK = 0 }; /* every object is larger: it gets its own */
+#else
+enum { CHUNK = 1 << 18 };
+#endif
 
 static Chunk *chunk_new(Chunk *prev, size_t size)
 {
@@ -25,6 +31,42 @@ static Chunk *chunk_new(Chunk *prev, size_t size)
     c->prev = prev;
     c->size = size;
     return c;
+}
+
+static void push_chunk(Arena *a, size_t n)
+{
+    Chunk *c = a->spare;
+    if (n > CHUNK || !c) {
+        a->top = chunk_new(a->top, n > CHUNK ? n : CHUNK);
+        return;
+    }
+    a->spare = c->prev;
+    c->prev = a->top;
+    a->top = c;
+}
+
+/* Pages that stay ours cost less to clear than new ones to get. */
+static void pop_chunk(Arena *a)
+{
+    Chunk *c = a->top;
+    a->top = c->prev;
+    if (c->size != CHUNK) {
+        free(c);
+        return;
+    }
+    memset((char *)c + HEADER, 0, c->used);
+    c->used = 0;
+    c->prev = a->spare;
+    a->spare = c;
+}
+
+static void free_chunks(Chunk *c)
+{
+    while (c) {
+        Chunk *prev = c->prev;
+        free(c);
+        c = prev;
+    }
 }
 
 Arena *arena_new(void)
@@ -39,7 +81,8 @@ void arena_free(Arena *a)
 {
     if (!a)
         return;
-    arena_rewind(a, (Mark){NULL, 0});
+    free_chunks(a->top);
+    free_chunks(a->spare);
     free(a);
 }
 
@@ -50,12 +93,8 @@ void *arena_alloc(Arena *a, size_t n)
     n = (n + 15) / 16 * 16;
     if (n == 0)
         n = 16;
-#ifdef BM_DEBUG_ARENA
-    a->top = chunk_new(a->top, n);
-#else
     if (!a->top || a->top->size - a->top->used < n)
-        a->top = chunk_new(a->top, n > CHUNK ? n : CHUNK);
-#endif
+        push_chunk(a, n);
     void *p = (char *)a->top + HEADER + a->top->used;
     a->top->used += n;
     return p;
@@ -103,11 +142,8 @@ Mark arena_mark(Arena *a)
 
 void arena_rewind(Arena *a, Mark m)
 {
-    while (a->top && a->top != m.chunk) {
-        Chunk *prev = a->top->prev;
-        free(a->top);
-        a->top = prev;
-    }
+    while (a->top && a->top != m.chunk)
+        pop_chunk(a);
     if (a->top) {
         /* what is handed out again must be zero again */
         memset((char *)a->top + HEADER + m.used, 0, a->top->used - m.used);

@@ -237,7 +237,7 @@ static void dropped_waits(void **state)
             dropped++;
         }
     printf("%d waits dropped, %d were needed\n", dropped, needed);
-    assert_true(dropped > 20 && needed * 10 >= dropped * 9);
+    assert_true(dropped > 10 && needed * 10 >= dropped * 9);
     fresh(&c);
     int last = count(&c, "steps") - 1;
     json_array_append_new(json_object_get(item(&c, "steps", 0), "waits"), json_integer(last));

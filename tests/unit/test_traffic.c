@@ -121,9 +121,20 @@ static void count_params(const Plan *p, const Shape *s)
     assert_int_equal(rest, s->rest);
 }
 
+/* Elements of a group's flat buffer: each parameter begins with a grain of its own, and every rank
+ * has as many grains. */
+static int64_t whole_of(const Plan *p, const FlatGroup *g)
+{
+    int64_t n[16];
+    assert_in_range(g->n, 1, countof(n));
+    for (int j = 0; j < g->n; j++)
+        n[j] = type_count(&p->model->param.v[g->param[j]].type);
+    int64_t grains = flat_table(n, g->n, NORM_GRAIN, NULL) / NORM_GRAIN;
+    return shard_elements(grains, p->ranks) * p->ranks * NORM_GRAIN;
+}
+
 /* Each block is gathered forward and backward and reduced: 3 S (n - 1) / n, where S is our shard
- * table's, a multiple of grains a rank; what that is more than the elements there are is returned.
- */
+ * table's; what that is more than for the elements there are is returned. */
 static int64_t check_blocks(const Plan *p, const Shape *s, int64_t *elems)
 {
     int64_t pad = 0;
@@ -132,8 +143,7 @@ static int64_t check_blocks(const Plan *p, const Shape *s, int64_t *elems)
         const FlatGroup *g = &p->group.v[k];
         if (!g->unit)
             continue;
-        int64_t whole =
-            shard_elements(s->blocks / s->layers, s->ranks * NORM_GRAIN) * NORM_GRAIN * s->ranks;
+        int64_t whole = whole_of(p, g);
         Sent x = sent_for(p, k);
         assert_int_equal(x.gathers, 2);
         assert_int_equal(x.reduces, 1);

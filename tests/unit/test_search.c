@@ -1,0 +1,310 @@
+/* test_search.c - the plan that is taken: how it follows memory, that nothing beats it, what it
+ * costs to find, and what is told when there is none. */
+#include "planner/recompute.h"
+#include "tests/unit/planned.h"
+
+static const int64_t PLENTY = INT64_C(1) << 40;
+
+static const char gpt[] = "block Layer() {\n"
+                          "  ln_1: LayerNorm(width)\n"
+                          "  qkv: Linear(width, 3 * width)\n"
+                          "  out: Linear(width, width)\n"
+                          "  ln_2: LayerNorm(width)\n"
+                          "  up: Linear(width, 4 * width)\n"
+                          "  down: Linear(4 * width, width)\n"
+                          "  forward(x: [T, width]) {\n"
+                          "    q, k, v = split(qkv(ln_1(x)), 3)\n"
+                          "    x = x + out(attention(q, k, v, heads = 4, causal = true))\n"
+                          "    return x + down(gelu(up(ln_2(x))))\n"
+                          "  }\n"
+                          "}\n"
+                          "model M {\n"
+                          "  wte: Embedding(vocab, width)\n"
+                          "  h[layers]: Layer()\n"
+                          "  ln_f: LayerNorm(width)\n"
+                          "  forward(tokens: int[ctx], targets: int[ctx]) {\n"
+                          "    logits = ln_f(h(wte(tokens))) @ wte.weight'\n"
+                          "    return cross_entropy(logits, targets)\n"
+                          "  }\n"
+                          "}\n"
+                          "train {\n"
+                          "  data = text(\"none\")\n"
+                          "  batch = 16\n"
+                          "  steps = 2\n"
+                          "  optimizer = adamw(lr = 1e-3)\n"
+                          "  clip = 1.0\n"
+                          "}\n";
+
+static Planned *gpt_of(int layers, int width, int ctx)
+{
+    Arena *a = arena_new();
+    const char *text =
+        arena_printf(a, "let layers = %d\nlet width = %d\nlet ctx = %d\nlet vocab = 256\n%s",
+                     layers, width, ctx, gpt);
+    Planned *t = planned_model(text, "cpu");
+    arena_free(a);
+    return t;
+}
+
+/* ---- as much work for few blocks as for many ---- */
+
+/* With plenty of memory; or all samples at once in a part of what keeping everything takes at level
+ * 3, so that some is computed again. */
+static int64_t work_of(int layers, int64_t ranks, bool short_of)
+{
+    Planned *t = gpt_of(layers, 64, 256);
+    int64_t memory = PLENTY;
+    if (short_of) {
+        Ask q = planned_ask(t, ranks, PLENTY);
+        Choice c = {.micro_batch = 16 / ranks, .level = LEVEL_3, .lead = 1};
+        memory = plan_one(&q, &c)->arena_bytes * 6 / 10;
+    }
+    Plan *p = planned_in(t, ranks, short_of ? 16 / ranks : 0, memory);
+    assert_non_null(p);
+    assert_string_equal(p->tried.v[0].recompute, short_of ? "mixed" : "none");
+    int64_t work = p->search_work;
+    planned_done(t);
+    return work;
+}
+
+static void work_is_that_of_the_kinds_of_blocks(void **state)
+{
+    (void)state;
+    static const int64_t ranks[] = {1, 4};
+    for (int i = 0; i < countof(ranks); i++)
+        for (int s = 0; s < 2; s++) {
+            int64_t few = work_of(12, ranks[i], s);
+            assert_int_equal(work_of(96, ranks[i], s), few);
+            assert_true(few >= 2 && few < 64);
+        }
+}
+
+/* ---- less memory ---- */
+
+/* The least that is told when nothing fits. */
+static int64_t least_of(Planned *t, int64_t ranks)
+{
+    assert_null(planned_in(t, ranks, 0, 1 << 12));
+    const char *at = strstr(t->text, "the least found needs");
+    assert_non_null(at);
+    int64_t least = strtoll(strchr(at, '(') + 1, NULL, 10);
+    assert_true(least > 1 << 12);
+    return least;
+}
+
+enum { MEMORIES = 20 };
+
+static void check_memories(int64_t ranks, const char *machine)
+{
+    Planned *t = gpt_of(4, 32, 128);
+    t->machine = machine_find(t->arena, machine, t->diag);
+    Plan *p = planned_in(t, ranks, 0, PLENTY);
+    int64_t most = p->arena_bytes, least = least_of(t, ranks), arena = most, step = p->step_ps;
+    for (int k = 0; k <= MEMORIES; k++) {
+        int64_t memory = most - (most - least) * k / MEMORIES;
+        p = planned_in(t, ranks, 0, memory);
+        if (!p)
+            fail_msg("nothing fits %lld bytes on %lld ranks", (long long)memory, (long long)ranks);
+        planned_verify(t, p);
+        if (p->arena_bytes > memory || p->arena_bytes > arena || p->step_ps < step)
+            fail_msg("%s, %lld ranks, %lld bytes: arena %lld after %lld, %lld ps after %lld",
+                     machine, (long long)ranks, (long long)memory, (long long)p->arena_bytes,
+                     (long long)arena, (long long)p->step_ps, (long long)step);
+        assert_true(p->bounds.lower_ps <= p->step_ps);
+        arena = p->arena_bytes;
+        step = p->step_ps;
+    }
+    assert_null(planned_in(t, ranks, 0, least - 1));
+    planned_done(t);
+}
+
+static void less_memory_is_never_faster(void **state)
+{
+    (void)state;
+    check_memories(1, "cpu");
+    check_memories(2, "cpu");
+    check_memories(4, "cpu");
+    check_memories(2, "h100-80g");
+    check_memories(4, "h100-80g");
+}
+
+/* ---- nothing beats it ---- */
+
+static const char toy[] = "block Layer() {\n"
+                          "  up: Linear(32, 64)\n"
+                          "  down: Linear(64, 32)\n"
+                          "  forward(x: [T, 32]) { return x + down(gelu(up(x))) }\n"
+                          "}\n"
+                          "model M {\n"
+                          "  wte: Embedding(64, 32)\n"
+                          "  h[3]: Layer()\n"
+                          "  forward(tokens: int[256], targets: int[256]) {\n"
+                          "    return cross_entropy(h(wte(tokens)) @ wte.weight', targets)\n"
+                          "  }\n"
+                          "}\n"
+                          "train {\n  data = text(\"none\")\n  batch = 4\n  steps = 2\n"
+                          "  optimizer = adamw(lr = 1e-3)\n}\n";
+
+enum { TOY_BLOCKS = 3, MOST_TOYS = 1 << 12 };
+
+typedef struct Toys { /* every level, kept set and micro-batch there is */
+    int n;
+    int64_t arena[MOST_TOYS], step[MOST_TOYS];
+} Toys;
+
+static int toy_ops(Planned *t, const Ask *ask)
+{
+    RecomputeProbe probe = {.rule = t->model->plan.recompute,
+                            .time = item_time(t->arena, t->machine, 1)};
+    Choice c = {.micro_batch = 1, .recompute = RECOMPUTE_ALL, .probe = &probe};
+    plan_one(ask, &c);
+    assert_int_equal(probe.found.n, 1);
+    assert_int_equal(probe.found.v[0].unit.n, TOY_BLOCKS);
+    return probe.found.v[0].n;
+}
+
+/* Every block keeps `set`. */
+static void try_toy(Planned *t, const Ask *ask, Choice c, uint64_t set, Toys *all)
+{
+    const Graph *g = t->model->train.graph;
+    Arena *a = arena_new();
+    Ask q = *ask;
+    q.a = a;
+    c.recompute = RECOMPUTE_AUTO;
+    c.kept = arena_array(a, const uint64_t *, g->instance.n);
+    for (int k = 1; k < g->instance.n; k++)
+        if (g->instance.v[k].unit == k)
+            c.kept[k] = &set;
+    Plan *p = plan_one(&q, &c);
+    assert_int_equal(p->arena_bytes, p->persistent_bytes + p->max_live_bytes);
+    all->arena[all->n] = p->arena_bytes;
+    all->step[all->n++] = p->step_ps;
+    arena_free(a);
+}
+
+static void try_toys(Planned *t, int64_t ranks, int64_t micro, Toys *all)
+{
+    Ask q = planned_ask(t, ranks, PLENTY);
+    int n = toy_ops(t, &q);
+    assert_in_range(n, 2, 6);
+    for (int l = 0; l < N_LEVELS; l++)
+        for (uint64_t set = 0; set < 1u << n; set++) {
+            assert_true(all->n < MOST_TOYS);
+            Choice c = {.micro_batch = micro, .level = (Level)l, .lead = 1};
+            try_toy(t, &q, c, set, all);
+        }
+}
+
+static void check_toy(int64_t ranks, const char *machine)
+{
+    Planned *t = planned_model(toy, machine);
+    Toys all = {0};
+    for (int64_t micro = 4 / ranks; micro; micro /= 2)
+        try_toys(t, ranks, micro, &all);
+    int64_t most = planned_in(t, ranks, 0, PLENTY)->arena_bytes, least = least_of(t, ranks);
+    int64_t widest = 0, behind = 0; /* thousandths */
+    for (int k = 0; k <= 8; k++) {
+        int64_t memory = most - (most - least) * k / 8, best = INT64_MAX;
+        for (int i = 0; i < all.n; i++)
+            if (all.arena[i] <= memory && all.step[i] < best)
+                best = all.step[i];
+        Plan *p = planned_in(t, ranks, 0, memory);
+        assert_non_null(p);
+        if (best == INT64_MAX) /* only with a shorter lead anything fits */
+            best = p->step_ps;
+        int64_t gap = p->step_ps - p->bounds.lower_ps;
+        if (gap < 0 || p->step_ps - best > gap)
+            fail_msg(
+                "%s, %lld ranks, %lld bytes: a plan takes %lld ps, ours %lld, and none is said "
+                "to take less than %lld",
+                machine, (long long)ranks, (long long)memory, (long long)best,
+                (long long)p->step_ps, (long long)p->bounds.lower_ps);
+        widest = max64(widest, gap * 1000 / p->step_ps);
+        behind = max64(behind, (p->step_ps - best) * 1000 / p->step_ps);
+    }
+    print_message("%s, %lld ranks: of %d plans the best is at most %lld.%lld %% faster than ours; "
+                  "gap at most %lld.%lld %%\n",
+                  machine, (long long)ranks, all.n, (long long)(behind / 10),
+                  (long long)(behind % 10), (long long)(widest / 10), (long long)(widest % 10));
+    planned_done(t);
+}
+
+static void nothing_is_faster_than_the_bound(void **state)
+{
+    (void)state;
+    check_toy(1, "cpu");
+    check_toy(2, "cpu");
+    check_toy(2, "h100-80g");
+}
+
+/* ---- memory to the byte ---- */
+
+static void arenas_have_no_gap(void **state)
+{
+    (void)state;
+    Planned *t = gpt_of(2, 32, 64);
+    static const RecomputeRule rule[] = {RECOMPUTE_NONE, RECOMPUTE_ALL};
+    for (int64_t ranks = 2; ranks <= 4; ranks++)
+        for (int l = 0; l < N_LEVELS; l++)
+            for (int r = 0; r < countof(rule); r++)
+                for (int off = 0; off < 2; off++) {
+                    if (t->model->batch % ranks)
+                        continue;
+                    Ask q = planned_ask(t, ranks, PLENTY);
+                    Choice c = {.micro_batch = 2,
+                                .level = (Level)l,
+                                .recompute = rule[r],
+                                .lead = 1,
+                                .no_overlap = off};
+                    Plan *p = plan_one(&q, &c);
+                    assert_int_equal(p->arena_bytes, p->persistent_bytes + p->max_live_bytes);
+                    assert_int_equal(p->persistent_bytes, plan_persistent(p, (Level)l));
+                    planned_verify(t, p);
+                    for (int k = 0; k < N_LEVELS; k++) {
+                        c.level = (Level)k;
+                        Plan *other = plan_one(&q, &c);
+                        assert_int_equal(plan_persistent(p, (Level)k), other->persistent_bytes);
+                        if (r || off)
+                            break;
+                    }
+                }
+    planned_done(t);
+}
+
+/* ---- nothing fits ---- */
+
+static void what_is_told_when_nothing_fits(void **state)
+{
+    (void)state;
+    for (int64_t ranks = 1; ranks <= 4; ranks *= 4) {
+        Planned *t = gpt_of(8, 32, 256);
+        int64_t least = least_of(t, ranks);
+        static const char *const told[] = {"no plan fits: the least found needs ",
+                                           "memory is 4.00 KiB",
+                                           "parameters and optimizer state take ",
+                                           "all recomputed",
+                                           "at its peak: parameters ",
+                                           "optimizer state",
+                                           "saved activations",
+                                           "give --memory "};
+        for (int k = 0; k < countof(told); k++)
+            if (!strstr(t->text, told[k]))
+                fail_msg("'%s' is not told:\n%s", told[k], t->text);
+        assert_int_equal(t->diag->errors, 1);
+        assert_non_null(planned_in(t, ranks, 0, least));
+        assert_null(planned_in(t, ranks, 0, least - 1));
+        planned_done(t);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(work_is_that_of_the_kinds_of_blocks),
+        cmocka_unit_test(less_memory_is_never_faster),
+        cmocka_unit_test(nothing_is_faster_than_the_bound),
+        cmocka_unit_test(arenas_have_no_gap),
+        cmocka_unit_test(what_is_told_when_nothing_fits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
