@@ -371,7 +371,7 @@ Model *lower_model(Arena *a, Sources *s, const char *path, const Define *define,
     *l = (Lower){.a = a, .sources = s, .d = d, .input = map_new(a), .sig = map_new(a)};
     int before = d->errors;
     l->m = arena_make(a, Model);
-    *l->m = (Model){.arena = a, .file = path};
+    *l->m = (Model){.arena = a, .file = path, .precision = DT_F32};
     add_operators(l);
     if (!load_prelude(l))
         BUG("the prelude has errors");

@@ -168,7 +168,10 @@ static bool set_precision(Lower *l, const Env *env, const Setting *s)
     int i;
     if (!setting_word(l, env, s, words, countof(words), &i))
         return false;
-    return i == 0 || setting_not_built(l, s);
+    static const DType dtype[] = {DT_F32, DT_BF16, DT_F16};
+    l->m->precision = dtype[i];
+    l->m->precision_at = s->value->at;
+    return true;
 }
 
 static bool set_accumulate(Lower *l, const Env *env, const Setting *s)

@@ -172,6 +172,19 @@ static int simplify_graphs(Job *j)
     return emit(j, EMIT_GRAPH, &s);
 }
 
+/* What can be planned and not emitted yet. */
+static int can_emit(Job *j)
+{
+    const Model *m = j->model;
+    bool emits = j->o->emit.n ? wants(j, EMIT_C) : j->o->command != CMD_PLAN;
+    if (!emits || !model_is_narrow(m))
+        return EXIT_OK;
+    diag_error(j->diag, m->precision_at, "precision = %s is planned but not emitted yet",
+               m->precision == DT_BF16 ? "bf16" : "fp16");
+    diag_help(j->diag, "bmc plan shows its plan; a trainer is made of precision = fp32");
+    return EXIT_USAGE;
+}
+
 static int find_machine(Job *j, const Machine **machine)
 {
     const PlanRequest *r = &j->model->plan;
@@ -287,7 +300,7 @@ static int check(Job *j)
 
 static int plan(Job *j)
 {
-    int code = RUN_PASSES(j, print_tree, read_plan, lower, differentiate, simplify_graphs,
+    int code = RUN_PASSES(j, print_tree, read_plan, lower, can_emit, differentiate, simplify_graphs,
                           make_plan, verify, print_plan, emit_text);
     if (code || j->o->emit.n)
         return code;
@@ -339,7 +352,7 @@ static void say_made(const Job *j)
 static int compile(Job *j)
 {
     Home home = home_find(j->arena);
-    int code = RUN_PASSES(j, print_tree, read_plan, lower, differentiate, simplify_graphs,
+    int code = RUN_PASSES(j, print_tree, read_plan, lower, can_emit, differentiate, simplify_graphs,
                           make_plan, verify, print_plan, emit_text);
     if (code || j->o->emit.n)
         return code;

@@ -1,5 +1,6 @@
 /* buffers.c - storage: one buffer per root, its lifetime in steps, its place in the arena. */
 #include "planner/flat.h"
+#include "planner/narrow.h"
 #include "planner/offsets.h"
 
 #include <stdlib.h>
@@ -73,6 +74,7 @@ int buffer_of(Build *b, Item *root)
     x->batched = t->batched;
     x->sample_bytes = t->batched ? bytes : 0;
     x->beside = root->beside;
+    x->narrow = item_narrows(b->m, root);
     x->host = root->update_of && b->plan->group.v[root->update_of - 1].offload;
     if (root->op == OP_INPUT)
         x->leaf = root->attr.leaf.leaf;
@@ -110,6 +112,7 @@ void buffers_persistent(Build *b)
     for (int k = 0; k < p->group.n; k++) {
         FlatGroup *g = &p->group.v[k];
         g->params = add_flat(b, g, "params", ROLE_PARAM, level_shards_params(g->level));
+        p->buffer.v[g->params].narrow = model_is_narrow(m);
     }
     for (int k = 0; k < m->param.n; k++)
         if (m->param.v[k].buffer)
@@ -123,6 +126,12 @@ void buffers_persistent(Build *b)
                 p->buffer.v[id].host = g->offload;
                 g->state[g->n_state++] = id;
             }
+        if (model_is_narrow(m) && g->optimizer >= 0) {
+            int id = add_flat(b, g, "master", ROLE_STATE, g->level != LEVEL_0);
+            p->buffer.v[id].host = g->offload;
+            g->state[g->n_state++] = id;
+            g->master = id + 1;
+        }
     }
     for (int k = 0; k < m->host.n; k++)
         add_persistent(b, arena_printf(b->a, "host.%d", k), ROLE_HOST, k, DT_F32,
@@ -159,6 +168,7 @@ static int on_host(Build *b, const FlatGroup *g, const char *what, BufferRole ro
 void buffers_on_host(Build *b, FlatGroup *g)
 {
     g->host_params = on_host(b, g, "host_params", ROLE_TEMP);
+    b->plan->buffer.v[g->host_params].narrow = model_is_narrow(b->m);
     g->host_grads = on_host(b, g, "host_grads", ROLE_GRAD);
 }
 

@@ -52,6 +52,7 @@ static bool is_collective(const Kernel *k)
 
 int64_t comm_sent(const Plan *p, const Kernel *k)
 {
+    int64_t size = dtype_size(k->arg_dtype[0]);
     int64_t elems = 0, share = p->shared_by, groups = p->ranks / p->shared_by;
     for (int s = 0; s < k->coll.n_segment; s++)
         elems += k->coll.segment[s].elems;
@@ -60,11 +61,11 @@ int64_t comm_sent(const Plan *p, const Kernel *k)
         reduce += (groups - 1) * elems;
     switch (k->kind) {
     case K_ALL_GATHER:
-        return 4 * gather;
+        return size * gather;
     case K_REDUCE_SCATTER:
-        return 4 * reduce;
+        return size * reduce;
     case K_ALL_REDUCE:
-        return 4 * (gather + reduce);
+        return size * (gather + reduce);
     default:
         return 0;
     }
@@ -95,7 +96,7 @@ void comm_add(Comm *c, Phase f, int before, const Kernel *k, const char *stem, c
     Insert i = {.before = before};
     Kernel typed = *k;
     for (int j = 0; j < k->n_arg; j++)
-        typed.arg_dtype[j] = DT_F32;
+        typed.arg_dtype[j] = c->p->buffer.v[arg[j].buffer].dtype;
     i.step = (Step){.program = c->kind,
                     .phase = f,
                     .kernel = kernel_intern(c->b, &typed, stem),
@@ -110,7 +111,7 @@ void comm_add(Comm *c, Phase f, int before, const Kernel *k, const char *stem, c
     i.step.stream = is_collective(k)    ? STREAM_COMM
                     : k->kind == K_COPY ? STREAM_COPY
                                         : STREAM_COMPUTE;
-    i.step.sent = comm_sent(c->p, k);
+    i.step.sent = comm_sent(c->p, &typed);
     i.step.arg = arena_array(c->p->arena, Operand, k->n_arg);
     memcpy(i.step.arg, arg, (size_t)k->n_arg * sizeof *arg);
     vec_push(c->p->arena, &c->in[f], i);

@@ -70,7 +70,9 @@ static void gather(Comm *c, Phase f, const Range *r, int before)
     Plan *p = c->p;
     const FlatGroup *g = &p->group.v[r->group];
     const char *path = g->path[0] ? arena_printf(p->arena, "%s.gathered", g->path) : "gathered";
-    int id = buffer_temp(c->b, path, DT_F32, flat_whole(p, g) * 4, false);
+    DType dtype = p->buffer.v[g->params].dtype;
+    int64_t bytes = flat_whole(p, g) * dtype_size(dtype);
+    int id = buffer_temp(c->b, path, dtype, bytes, false);
     p->buffer.v[id].role = ROLE_GATHERED;
     p->buffer.v[id].group = g->id;
     read_from(c, r, id);
@@ -78,7 +80,7 @@ static void gather(Comm *c, Phase f, const Range *r, int before)
     k.arg_written[0] = true;
     k.coll.n_segment = 1;
     k.coll.segment[0] = (Segment){g->shard, g->shard};
-    k.bytes = 4 * flat_whole(p, g);
+    k.bytes = bytes;
     const Operand arg[] = {{id, 0, 0}, {g->params, 0, 0}};
     bool once = keeps_for(p, g->id) && c->turns && (f == PHASE_ROUND || f == PHASE_WEIGHT);
     comm_add(c, f, before, &k, "all_gather", arg, g->path, g->id, once ? WHEN_FIRST : WHEN_ALWAYS);

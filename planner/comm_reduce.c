@@ -325,8 +325,8 @@ void comm_updated(Comm *c)
         n.arg_written[0] = true;
         n.coll.n_segment = 1;
         n.coll.segment[0] = (Segment){g->shard, g->shard};
-        n.bytes = 4 * flat_whole(p, g);
-        const Operand arg[] = {{g->params, 0, 0}, {g->params, 0, g->shard * 4}};
+        n.bytes = p->buffer.v[g->params].bytes;
+        const Operand arg[] = {{g->params, 0, 0}, flat_own_params(p, g)};
         comm_add(c, PHASE_UPDATE, comm_after(c, w), &n, "all_gather", arg, g->path, g->id,
                  WHEN_ALWAYS);
     }

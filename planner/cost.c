@@ -144,7 +144,7 @@ static StepCost collective_cost(const Machine *m, const Plan *p, const Step *s)
     const Kernel *k = s->kernel;
     int64_t bytes = 0, others = p->shared_by - 1, turns = turns_of(&k->coll);
     for (int i = 0; i < k->coll.n_segment; i++)
-        bytes += k->coll.segment[i].elems * dtype_size(DT_F32);
+        bytes += k->coll.segment[i].elems * dtype_size(k->arg_dtype[0]);
     bool reduces = k->kind != K_ALL_GATHER, gathers = k->kind != K_REDUCE_SCATTER;
     bool hybrid = p->shared_by < p->ranks;
     const LinkCost *l = &m->link[group_link(m, p)];

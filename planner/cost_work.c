@@ -171,6 +171,14 @@ static Work fused_work(const Kernel *k, int64_t nb)
 
 /* ---- products ---- */
 
+/* Products of two narrow matrices have a rate of their own. */
+static MathType math_of(const Kernel *k)
+{
+    if (k->arg_dtype[0] != k->arg_dtype[1])
+        return MATH_F32;
+    return k->arg_dtype[0] == DT_BF16 ? MATH_BF16 : k->arg_dtype[0] == DT_F16 ? MATH_F16 : MATH_F32;
+}
+
 static Work gemm_work(const Kernel *k, int64_t nb)
 {
     const Gemm *g = &k->gemm;
@@ -184,7 +192,7 @@ static Work gemm_work(const Kernel *k, int64_t nb)
     int64_t bs = times(g->b0 ? count0 : 1, g->b1 ? max64(g->count1, 1) : 1);
     Work w = {.products = times(times(2, times(mn, g->k)), times(count, sums)),
               .size = min64(min64(m, g->n), g->k),
-              .type = MATH_F32,
+              .type = math_of(k),
               .least = 1};
     w.units =
         times(times(up(m, TILE_ROWS), max64(1, (g->n + TILE_COLUMNS / 2) / TILE_COLUMNS)), count);

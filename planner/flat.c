@@ -241,10 +241,11 @@ int64_t flat_own_elems(const Plan *p, const FlatGroup *g)
     return g->level == LEVEL_0 ? flat_whole(p, g) : g->shard;
 }
 
-Operand flat_own_params(const FlatGroup *g)
+Operand flat_own_params(const Plan *p, const FlatGroup *g)
 {
     bool own_part = g->level != LEVEL_0 && !level_shards_params(g->level);
-    return (Operand){g->params, 0, own_part ? g->shard * 4 : 0};
+    int64_t size = dtype_size(p->buffer.v[g->params].dtype);
+    return (Operand){g->params, 0, own_part ? g->shard * size : 0};
 }
 
 Operand flat_own_grads(const Plan *p, const FlatGroup *g)
@@ -276,11 +277,13 @@ void flat_leaves(Build *b)
         if (g->optimizer < 0)
             continue;
         int64_t n = flat_own_elems(p, g);
-        Operand param = flat_own_params(g), grad = flat_own_grads(p, g);
+        Operand param = flat_own_params(p, g), grad = flat_own_grads(p, g);
         if (g->offload) {
             param = (Operand){g->host_params, 0, 0};
             grad = (Operand){g->host_grads, 0, 0};
         }
+        if (g->master) /* narrow.c has it written to its copy too */
+            param = (Operand){g->master - 1, 0, 0};
         const Operand whole = {g->grads, 0, 0};
         b->flat[k].param = flat_leaf(b, norm, OP_PARAM, param, n);
         b->flat[k].grad = flat_leaf(b, norm, OP_INPUT, grad, n);

@@ -30,7 +30,7 @@ Operand flat_shard_of_grads(const Plan *p, const FlatGroup *g);
 
 /* What this rank updates of a group, on the device: its shard, or all of it. */
 int64_t flat_own_elems(const Plan *p, const FlatGroup *g);
-Operand flat_own_params(const FlatGroup *g);
+Operand flat_own_params(const Plan *p, const FlatGroup *g);
 Operand flat_own_grads(const Plan *p, const FlatGroup *g);
 
 static inline bool level_shards_params(Level l)

@@ -32,5 +32,6 @@ void fused_stores(Fuser *u); /* after every value was made */
 void fused_merge_axes(Fuser *u);
 void fused_rows(Fused *f);
 void fused_count(const Fuser *u); /* flops and bytes */
+int64_t fused_bytes(const Kernel *k);
 
 #endif

@@ -94,6 +94,18 @@ void fused_rows(Fused *f)
     }
 }
 
+int64_t fused_bytes(const Kernel *k)
+{
+    const Fused *f = &k->fused;
+    int64_t points = k->units * (f->n_inner ? f->extent[f->n_axis - 1] : 1), bytes = 0;
+    for (int j = 0; j < f->ins.n; j++) {
+        const Ins *n = &f->ins.v[j];
+        if (n->kind == I_LOAD || n->kind == I_GATHER || n->kind == I_STORE)
+            bytes += (n->row ? k->units : points) * dtype_size(f->access.v[n->acc].dtype);
+    }
+    return bytes;
+}
+
 void fused_count(const Fuser *u)
 {
     Kernel *k = u->k;
@@ -106,7 +118,6 @@ void fused_count(const Fuser *u)
             k->flops += times * (op_info[n->op].cost == COST_costly ? 16 : 1);
         if (n->kind == I_REDUCE || n->kind == I_COLSUM)
             k->flops += points;
-        if (n->kind == I_LOAD || n->kind == I_GATHER || n->kind == I_STORE)
-            k->bytes += times * dtype_size(f->access.v[n->acc].dtype);
     }
+    k->bytes = fused_bytes(k);
 }

@@ -1,5 +1,6 @@
 /* fused_store.c - what a fused kernel writes, and whose memory it may write over. */
 #include "planner/fused.h"
+#include "planner/narrow.h"
 
 #include <string.h>
 
@@ -61,7 +62,7 @@ static void take_place(Fuser *u, Item *i, int last)
             continue;
         if (r->phase != i->phase || dtype_size(r->type.dtype) != dtype_size(i->type.dtype) ||
             r->type.dtype != i->type.dtype || type_count(&r->type) != type_count(&i->type) ||
-            r->taken)
+            r->taken || item_narrows(u->b->m, r) != item_narrows(u->b->m, i))
             continue;
         if (!walks_alike(u, r, i))
             continue;

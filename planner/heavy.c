@@ -1,6 +1,7 @@
 /* heavy.c - items with a kernel of their own: products of matrices, attention, scatters, sums over
  * many columns. */
 #include "planner/flat.h"
+#include "planner/narrow.h"
 
 /* Products of fewer rows have other last bits than the same rows of larger ones (runtime/gemm.c).
  */
@@ -225,6 +226,7 @@ static void add_part(Heavy *h, const Item *i, int index, const char *what, const
     unused.place = place_contiguous(NULL, t);
     int buf = buffer_temp(b, arena_printf(b->a, "%s.%s", i->node->path, what), t->dtype, bytes,
                           t->batched);
+    b->plan->buffer.v[buf].narrow = part_narrows(b->m, i, t);
     add_arg(h, (Operand){buf, 0, 0}, t->dtype, view_of(&unused), true);
 }
 

@@ -1,7 +1,7 @@
 /* inspect_params.c - parameters, model buffers and optimizer state. */
 #include "planner/inspect_page.h"
 
-/* Bytes of optimizer state by parameter, of all ranks that share it. */
+/* Bytes of optimizer state by parameter, the master with it, of all ranks that share it. */
 static int64_t *state_bytes(Page *p)
 {
     const PlanFile *f = p->f;
@@ -14,6 +14,11 @@ static int64_t *state_bytes(Page *p)
         int64_t bytes = a->group >= 0 ? product_capped(param_elements(a), 4) /* of a flat buffer */
                                       : f->buffer[s->id].bytes;
         sum[s->param] = sum_capped(sum[s->param], bytes);
+    }
+    for (int i = 0; i < f->n_param; i++) { /* f32 parameters behind a narrow copy */
+        const FileParam *a = &f->param[i];
+        if (a->group >= 0 && a->optimizer >= 0 && a->dtype != DT_F32)
+            sum[i] = sum_capped(sum[i], product_capped(param_elements(a), 4));
     }
     return sum;
 }
@@ -83,8 +88,9 @@ Kept param_kept(const PlanFile *f, const FileParam *a, int64_t rank)
         return (Kept){.params = a->bytes};
     Range r = param_range(f, a, rank);
     int64_t part = product_capped(r.hi - r.lo, 4), whole = product_capped(n, 4);
+    int64_t size = dtype_size((DType)f->buffer[g->param_buffer].dtype);
     bool sharded = g->level == LEVEL_3 || g->level == LEVEL_ONCE;
-    return (Kept){.params = sharded ? part : a->bytes,
+    return (Kept){.params = sharded ? product_capped(r.hi - r.lo, size) : a->bytes,
                   .grads = g->grad_buffer < 0                           ? 0
                            : g->level == LEVEL_0 || g->level == LEVEL_1 ? whole
                                                                         : part,

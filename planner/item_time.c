@@ -5,10 +5,12 @@
  * reading and its writing as well. Estimates: they rank sets of kept values, and what is chosen is
  * planned and timed as it is. */
 #include "planner/cost.h"
+#include "planner/narrow.h"
 #include "planner/recompute.h"
 
 typedef struct Rates {
     const Machine *machine;
+    const Model *model;
     int64_t nb;
 } Rates;
 
@@ -36,9 +38,9 @@ static int64_t product_time(const Rates *r, const Item *i)
                     .count1 = folds ? 1 : matrices,
                     .a1 = 1,
                     .b1 = 1};
-    k.arg_dtype[0] = x->dtype;
-    k.arg_dtype[1] = y->dtype;
-    k.arg_dtype[2] = z->dtype;
+    k.arg_dtype[0] = item_dtype(r->model, i->in[0]);
+    k.arg_dtype[1] = item_dtype(r->model, i->in[1]);
+    k.arg_dtype[2] = item_dtype(r->model, i);
     k.gemm.m_nb = folds && z->batched;
     k.gemm.count0_nb = !folds && z->batched;
     k.gemm.a0 = x->batched;
@@ -46,15 +48,16 @@ static int64_t product_time(const Rates *r, const Item *i)
     return kernel_time(r, &k);
 }
 
-static void add_view(Kernel *k, const Type *t)
+static void add_view(const Rates *r, Kernel *k, const Item *i)
 {
+    const Type *t = &i->type;
     View v = {.batch_stride = t->batched, .ndim = t->ndim};
     for (int j = 0; j < t->ndim; j++) {
         v.dim[j] = t->dim[j];
         v.stride[j] = 1;
     }
     k->tpl.view[k->tpl.n_view++] = v;
-    k->arg_dtype[k->n_arg++] = t->dtype;
+    k->arg_dtype[k->n_arg++] = item_dtype(r->model, i);
 }
 
 static int64_t attention_time(const Rates *r, const Item *i)
@@ -64,8 +67,8 @@ static int64_t attention_time(const Rates *r, const Item *i)
     k.tpl.attr = i->attr;
     k.units = heads * ((tq + ATTENTION_ROWS - 1) / ATTENTION_ROWS);
     for (int j = 0; j < i->n_in; j++)
-        add_view(&k, &i->in[j]->type);
-    add_view(&k, &i->type);
+        add_view(r, &k, i->in[j]);
+    add_view(r, &k, i);
     return kernel_time(r, &k);
 }
 
@@ -90,7 +93,7 @@ static int64_t fused_time(const Rates *r, const Item *i, bool passing)
     Work w = {.ops = most * cost_op(i->op), .units = most, .least = 1};
     if (!passing) {
         w.ops += elements(r, &i->type) + read;
-        w.bytes = dtype_size(i->type.dtype) * (elements(r, &i->type) + read);
+        w.bytes = dtype_size(item_dtype(r->model, i)) * (elements(r, &i->type) + read);
     }
     int64_t ps = cost_work_ps(r->machine, &w);
     return passing ? max64(ps - r->machine->launch_ps, 0) : ps;
@@ -112,9 +115,9 @@ static int64_t time_of_item(const void *model, const Item *i, bool passing)
     }
 }
 
-ItemTime item_time(Arena *a, const Machine *m, int64_t nb)
+ItemTime item_time(Arena *a, const Machine *m, const Model *model, int64_t nb)
 {
     Rates *r = arena_make(a, Rates);
-    *r = (Rates){.machine = m, .nb = nb};
+    *r = (Rates){.machine = m, .model = model, .nb = nb};
     return (ItemTime){time_of_item, r};
 }

@@ -48,7 +48,8 @@ static void copy(Comm *c, const FlatGroup *g, int before, Operand from, Operand 
                  const char *what)
 {
     int64_t n = flat_own_elems(c->p, g);
-    Kernel k = {.kind = K_COPY, .n_arg = 2, .units = n, .least = 1, .bytes = 8 * n};
+    Kernel k = {.kind = K_COPY, .n_arg = 2, .units = n, .least = 1};
+    k.bytes = 2 * n * dtype_size(c->p->buffer.v[from.buffer].dtype);
     k.arg_written[1] = true;
     k.coll.n_segment = 1;
     k.coll.segment[0] = (Segment){n, n};
@@ -70,14 +71,16 @@ static void bring(Comm *c, const Updates *u, int before)
         from.offset += c->sums[g->id].offset;
     }
     copy(c, g, before, from, grads, "gradients to the host");
-    copy(c, g, before, flat_own_params(g), params, "parameters to the host");
+    if (!g->master) /* else they are there */
+        copy(c, g, before, flat_own_params(c->p, g), params, "parameters to the host");
 }
 
 static void send_back(Comm *c, const Updates *u)
 {
     const FlatGroup *g = &c->p->group.v[u->group];
     const Operand params = {g->host_params, 0, 0};
-    copy(c, g, comm_after(c, u->last), params, flat_own_params(g), "parameters from the host");
+    copy(c, g, comm_after(c, u->last), params, flat_own_params(c->p, g),
+         "parameters from the host");
 }
 
 void comm_offload(Comm *c)

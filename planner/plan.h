@@ -67,6 +67,7 @@ typedef struct Buffer {
     bool each_round;  /* sums of one round: nothing in it goes on to the next */
     int beside;       /* 1 + the buffer of gradients it is added to; 0: none */
     int sums;         /* 1 + the loop whose sums but gradients it holds; 0: none */
+    bool narrow;      /* of the model's precision: narrow.c gives its elements 2 bytes */
 } Buffer;
 
 typedef struct Operand {
@@ -148,7 +149,8 @@ typedef struct FlatGroup {
     int grads;       /* gradients as the backward sums them; -1: frozen */
     int grad_shard;  /* reduced gradients where they are a place of their own; -1 */
     int n_state;
-    int state[4];    /* optimizer state, in the order of the model's kinds */
+    int state[4];    /* optimizer state, in the order of the model's kinds, then the master */
+    int master;      /* 1 + the f32 parameters, where `params` is a narrow copy of them; 0: none */
     int host_params; /* offload: the shard of parameters and gradients in the host's arena; -1 */
     int host_grads;
 } FlatGroup;

@@ -230,8 +230,10 @@ static void put_params(Writer *w)
         list_item(s, i);
         key_text(s, "path", a->path);
         key_sizes(s, "shape", a->type.dim, a->type.ndim);
-        key_text(s, "dtype", dtype_words.word[a->type.dtype]);
-        key_int(s, "bytes", type_bytes(&a->type));
+        int id = a->buffer ? buffer[i] : param[i];
+        DType dtype = id >= 0 ? w->p->buffer.v[id].dtype : a->type.dtype; /* as it is kept */
+        key_text(s, "dtype", dtype_words.word[dtype]);
+        key_int(s, "bytes", type_count(&a->type) * dtype_size(dtype));
         put_init(s, &a->init);
         bool trained = !a->buffer && !a->frozen && a->optimizer < m->optimizer.n;
         if (trained)
@@ -240,7 +242,7 @@ static void put_params(Writer *w)
             key_null(s, "optimizer");
         key_bool(s, "buffer", a->buffer);
         key_bool(s, "frozen", a->frozen);
-        key_int(s, "id", a->buffer ? buffer[i] : param[i]);
+        key_int(s, "id", id);
         strbuf_char(s, '}');
     }
     list_close(s, m->param.n);

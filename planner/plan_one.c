@@ -2,6 +2,7 @@
 #include "planner/choice.h"
 #include "planner/comm.h"
 #include "planner/cost.h"
+#include "planner/narrow.h"
 #include "planner/offsets.h"
 #include "planner/simulate.h"
 
@@ -65,8 +66,9 @@ static void set_levels(Plan *p, const Choice *c)
 static int64_t group_bytes(const Plan *p, const FlatGroup *g, Level l)
 {
     int64_t whole = flat_whole(p, g), state = l == LEVEL_0 ? whole : g->shard;
-    return 4 *
-           ((level_shards_params(l) ? g->shard : whole) + (g->offload ? 0 : g->n_state * state));
+    int64_t size = dtype_size(p->buffer.v[g->params].dtype);
+    return size * (level_shards_params(l) ? g->shard : whole) +
+           (g->offload ? 0 : 4 * g->n_state * state);
 }
 
 int64_t plan_persistent(const Plan *p, Level l)
@@ -146,6 +148,7 @@ Plan *plan_one(const Ask *q, const Choice *c)
     program_add(p, kernels, q, c, PROGRAM_TRAIN, p->micro_batch, p->rounds);
     program_add(p, kernels, q, c, PROGRAM_EVAL, eval_micro_batch(p), 0);
     program_add(p, kernels, q, c, PROGRAM_SAMPLE, 1, 1);
+    kernels = narrow_plan(p, kernels);
     comm_insert(p, kernels, q->d);
     cost_plan(p->machine, p);
     lifetimes(p);

@@ -44,8 +44,8 @@ typedef struct ItemTime { /* predicted time of one item for the whole micro-batc
     const void *model;
 } ItemTime;
 
-/* item_time.c: by the machine's profile, on micro-batches of `nb` samples. */
-ItemTime item_time(Arena *a, const Machine *m, int64_t nb);
+/* item_time.c: by the machine's profile, on micro-batches of `nb` samples of a model. */
+ItemTime item_time(Arena *a, const Machine *m, const Model *model, int64_t nb);
 
 typedef struct RecomputeClass { /* units whose forward items are alike, and have the rule AUTO */
     VEC(int) unit;              /* instances, in the order of the program */

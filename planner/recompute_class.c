@@ -1,4 +1,5 @@
 /* recompute_class.c - units that are alike, as the frontier sees them. */
+#include "planner/narrow.h"
 #include "planner/recompute.h"
 
 /* ---- one unit ---- */
@@ -93,11 +94,11 @@ static UnitOps *unit_ops(Build *b, const Units *u, int *n)
 
 /* ---- the frontier's input ---- */
 
-static int64_t result_bytes(const Item *i)
+static int64_t result_bytes(const Model *m, const Item *i)
 {
-    int64_t bytes = type_bytes(&i->type);
+    int64_t bytes = item_bytes(m, i);
     for (int k = 0; k < i->part.n; k++)
-        bytes += type_bytes(&i->part.v[k]->type);
+        bytes += item_bytes(m, i->part.v[k]);
     return bytes;
 }
 
@@ -131,7 +132,7 @@ static void fill_op(Build *b, const Units *u, const UnitOps *o, int k, FrontierO
     FrontierOp *f = &op[k];
     f->in = in.v;
     f->n_in = in.n;
-    f->bytes = result_bytes(i);
+    f->bytes = result_bytes(b->m, i);
     f->fixed = u->fixed[i->id];
     bool wanted = u->wanted[i->id];
     int whole = op_of_value(u, o->unit, i, -1);

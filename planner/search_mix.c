@@ -13,7 +13,8 @@ void search_parts(Search *s, Micro *m)
     RecomputeRule *rule = arena_array(m->a, RecomputeRule, g->instance.n);
     for (int k = 0; k < g->instance.n; k++)
         rule[k] = s->q->m->plan.recompute ? s->q->m->plan.recompute[k] : RECOMPUTE_AUTO;
-    m->probe = (RecomputeProbe){.rule = rule, .time = item_time(m->a, s->q->machine, m->samples)};
+    m->probe =
+        (RecomputeProbe){.rule = rule, .time = item_time(m->a, s->q->machine, s->q->m, m->samples)};
     Choice c = {.micro_batch = m->samples,
                 .level = LEVEL_3,
                 .recompute = RECOMPUTE_ALL,

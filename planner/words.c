@@ -13,7 +13,8 @@ WORDS(phase, N_PHASES, [PHASE_PRE] = "pre", [PHASE_WEIGHT] = "weight", [PHASE_MI
       [PHASE_ROUND] = "round", [PHASE_POST] = "post", [PHASE_UPDATE] = "update")
 WORDS(program,
       N_PROGRAMS, [PROGRAM_TRAIN] = "train", [PROGRAM_EVAL] = "eval", [PROGRAM_SAMPLE] = "sample")
-WORDS(dtype, DT_BOOL + 1, [DT_F32] = "f32", [DT_INT] = "i32", [DT_BOOL] = "bool")
+WORDS(dtype, DT_F16 + 1, [DT_F32] = "f32", [DT_INT] = "i32", [DT_BOOL] = "bool", [DT_BF16] = "bf16",
+      [DT_F16] = "f16")
 WORDS(init, INIT_NPY + 1, [INIT_ZEROS] = "zeros", [INIT_ONES] = "ones", [INIT_FILL] = "fill",
       [INIT_NORMAL] = "normal", [INIT_UNIFORM] = "uniform", [INIT_NPY] = "npy")
 WORDS(opt, OPT_LION + 1, [OPT_SGD] = "sgd", [OPT_ADAM] = "adam", [OPT_ADAMW] = "adamw",

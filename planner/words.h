@@ -12,7 +12,7 @@ typedef struct Words {
 extern const Words role_words;       /* BufferRole: "param" "state" ... */
 extern const Words phase_words;      /* Phase: "pre" "weight" ... */
 extern const Words program_words;    /* ProgramKind: "train" "eval" "sample" */
-extern const Words dtype_words;      /* DType: "f32" "i32" "bool"; DT_ERROR has none */
+extern const Words dtype_words;      /* DType: "f32" "i32" "bool" "bf16" "f16"; DT_ERROR has none */
 extern const Words init_words;       /* InitKind */
 extern const Words opt_words;        /* OptKind */
 extern const Words host_words;       /* HostKind */

@@ -158,10 +158,17 @@ typedef struct Model {
                        else over the rounds on each rank, then over the ranks */
     bool invariant; /* reduce = invariant: a fixed binary tree over (rank, round) */
     int64_t seed;
-    Span batch_at;
+    DType precision; /* DT_F32; DT_BF16 or DT_F16: how values of samples and working copies of
+                        parameters are kept, see planner/narrow.h */
+    Span batch_at, precision_at;
     bool has_train;
     PlanRequest plan;
 } Model;
+
+static inline bool model_is_narrow(const Model *m)
+{
+    return m->precision == DT_BF16 || m->precision == DT_F16;
+}
 
 /* train.c: adds to m->train: averages as (sum, weight), gradients, clipping, the update; fills
  * State and HostScalar lists and the roots. False: reported (an unused parameter, a loss that is no

@@ -14,6 +14,10 @@ const char *dtype_name(DType t)
         return "int";
     case DT_BOOL:
         return "bool";
+    case DT_BF16:
+        return "bf16";
+    case DT_F16:
+        return "f16";
     }
     BUG("dtype %d has no name", (int)t);
 }
@@ -28,6 +32,9 @@ int64_t dtype_size(DType t)
         return 4;
     case DT_BOOL:
         return 1;
+    case DT_BF16:
+    case DT_F16:
+        return 2;
     }
     BUG("dtype %d has no size", (int)t);
 }

@@ -12,6 +12,8 @@ typedef enum DType {
     DT_F32,
     DT_INT,  /* 32 bits, signed */
     DT_BOOL, /* one byte, 0 or 1 */
+    DT_BF16, /* how plans keep floats in 2 bytes; of buffers, never of nodes */
+    DT_F16,
 } DType;
 
 typedef struct Type {

@@ -112,6 +112,11 @@ static void check_piece(Table *t, int i, const TablePiece *c)
             broken(t, CHECK_V07, "%s moves %s, which holds samples", the_step(t, i),
                    the_buffer(t, use[k]->buffer));
     }
+    const TableBuffer *from = &t->buffer[c->whole->buffer];
+    if (c->shard && t->buffer[c->shard->buffer].elem != from->elem)
+        broken(t, CHECK_V07, "%s: elements are %lld bytes in %s and %lld in %s", the_step(t, i),
+               (long long)from->elem, the_buffer(t, c->whole->buffer),
+               (long long)t->buffer[c->shard->buffer].elem, the_buffer(t, c->shard->buffer));
     if (c->whole->by_rank)
         broken(t, CHECK_V07, "%s: the whole moves on by %lld bytes a rank", the_step(t, i),
                (long long)c->whole->by_rank);
@@ -127,12 +132,12 @@ static void check_piece(Table *t, int i, const TablePiece *c)
  * sums are passed on from group to group. */
 static int64_t payload(const Table *t, const TableStep *s)
 {
-    int64_t elems = 0, others = t->shared_by - 1, copies = t->ranks / t->shared_by, passed = 0;
-    for (int i = 0; i < s->n_piece; i++) /* others * elems is less than a buffer has */
-        elems += s->piece[i].elems;
-    if (s->kind != KIND_ALL_GATHER && !mul_ok(4 * (copies - 1), elems, &passed))
+    int64_t bytes = 0, others = t->shared_by - 1, copies = t->ranks / t->shared_by, passed = 0;
+    for (int i = 0; i < s->n_piece; i++) /* others * bytes is less than a buffer has */
+        bytes += s->piece[i].elems * t->buffer[s->piece[i].whole->buffer].elem;
+    if (s->kind != KIND_ALL_GATHER && !mul_ok(copies - 1, bytes, &passed))
         return -1;
-    return 4 * others * elems * (s->kind == KIND_ALL_REDUCE ? 2 : 1) + passed;
+    return others * bytes * (s->kind == KIND_ALL_REDUCE ? 2 : 1) + passed;
 }
 
 static void check_staging(Table *t, int i)
@@ -201,7 +206,7 @@ static bool belongs(const Table *t, int from, int to)
 static bool is_own(const Table *t, const Use *u, bool shards)
 {
     const TableBuffer *b = &t->buffer[u->buffer];
-    int64_t shard = 4 * t->group[b->group].shard, all = shard * t->shared_by;
+    int64_t shard = b->elem * t->group[b->group].shard, all = shard * t->shared_by;
     bool part = shards && !b->sharded;
     return u->by_rank == (part ? shard : 0) && u->end - u->lo == (shards ? shard : all) &&
            u->lo % (b->sharded ? shard : all) == 0;

@@ -33,14 +33,15 @@ static bool check_layout(Table *t, int i)
 }
 
 /* A buffer of a group: a shard, or all of them one behind the other. -1: there need be none. */
-static void check_size(Table *t, int i, int buffer, bool sharded, const char *what)
+static void check_size(Table *t, int i, int buffer, bool sharded, int64_t elem, const char *what)
 {
     const TableGroup *g = &t->group[i];
     if (buffer < 0)
         return;
     const TableBuffer *b = &t->buffer[buffer];
-    int64_t want = 4 * g->shard * (sharded ? 1 : t->shared_by);
-    if (b->group != i || b->bytes != want || (b->sharded != sharded && t->shared_by > 1))
+    int64_t want = elem * g->shard * (sharded ? 1 : t->shared_by);
+    if (b->group != i || b->bytes != want || b->elem != elem ||
+        (b->sharded != sharded && t->shared_by > 1))
         broken(t, CHECK_V04,
                "group %d (%s): the %s are %s of %lld bytes of group %d, %s%lld bytes "
                "are meant",
@@ -57,17 +58,18 @@ static void check_buffers(Table *t, int i)
 {
     const TableGroup *g = &t->group[i];
     bool shards = g->level != LEVEL_0 && t->ranks > 1;
-    check_size(t, i, g->param, keeps_shards(t, g), "parameters");
-    check_size(t, i, g->grad, false, "gradients");
-    check_size(t, i, g->grad_shard, true, "reduced gradients");
+    int64_t narrow = t->buffer[g->param].elem; /* 2: a copy of the f32 ones among the state */
+    check_size(t, i, g->param, keeps_shards(t, g), narrow, "parameters");
+    check_size(t, i, g->grad, false, 4, "gradients");
+    check_size(t, i, g->grad_shard, true, 4, "reduced gradients");
     for (int k = 0; k < g->n_state; k++) {
-        check_size(t, i, g->state[k], shards, "optimizer state");
+        check_size(t, i, g->state[k], shards, 4, "optimizer state");
         if (t->buffer[g->state[k]].host != g->offload)
             broken(t, CHECK_V04, "group %d (%s): %s is %s the host", i, g->path,
                    the_buffer(t, g->state[k]), g->offload ? "not on" : "on");
     }
-    check_size(t, i, g->host_param, shards, "parameters on the host");
-    check_size(t, i, g->host_grad, shards, "gradients on the host");
+    check_size(t, i, g->host_param, shards, narrow, "parameters on the host");
+    check_size(t, i, g->host_grad, shards, 4, "gradients on the host");
     if (g->trained != (g->grad >= 0))
         broken(t, CHECK_V04, "group %d (%s) is %strained and has %s gradients", i, g->path,
                g->trained ? "" : "not ", g->grad >= 0 ? "" : "no");
@@ -80,10 +82,11 @@ static void check_members(Table *t)
         const TableBuffer *b = &t->buffer[i];
         if (b->group < 0 || b->role != ROLE_GATHERED)
             continue;
-        if (b->bytes != 4 * t->group[b->group].shard * t->shared_by)
+        int64_t elem = t->buffer[t->group[b->group].param].elem;
+        int64_t want = elem * t->group[b->group].shard * t->shared_by;
+        if (b->bytes != want || b->elem != elem)
             broken(t, CHECK_V04, "%s has %lld bytes, the shards of group %d together %lld",
-                   the_buffer(t, i), (long long)b->bytes, b->group,
-                   (long long)(4 * t->group[b->group].shard * t->shared_by));
+                   the_buffer(t, i), (long long)b->bytes, b->group, (long long)want);
     }
 }
 

@@ -188,7 +188,7 @@ static void check_step(Table *t, const Plan *p, const Step *s)
                    k->name, dtype_name(k->arg_dtype[i]), the_buffer(t, b->id),
                    dtype_name(b->dtype));
         if (k->kind != K_FUSED && plain_reach(p, s, i, &r))
-            check_arg(t, p, s, i, r, k->kind == K_GEMM ? DT_F32 : k->arg_dtype[i]);
+            check_arg(t, p, s, i, r, k->arg_dtype[i]);
     }
     for (int i = 0; i < k->fused.ins.n && k->kind == K_FUSED; i++) {
         const Ins *n = &k->fused.ins.v[i];

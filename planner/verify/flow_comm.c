@@ -68,7 +68,7 @@ static void gather_shard(Flow *f, int step, const TablePiece *c)
 static void gather(Flow *f, int step, const TablePiece *c)
 {
     Holds *p = &f->place[c->whole->buffer];
-    int64_t at = row_at(p, c->whole->lo), end = at + 4 * c->elems;
+    int64_t at = row_at(p, c->whole->lo), end = at + (c->whole->end - c->whole->lo);
     bool in_place = c->whole->buffer == c->shard->buffer;
     if (!in_place) {
         gather_shard(f, step, c);
@@ -174,7 +174,7 @@ static void reduce_into(Flow *f, int step, const TablePiece *c)
 static void reduce(Flow *f, int step, const TablePiece *c)
 {
     Holds *p = &f->place[c->whole->buffer];
-    int64_t at = row_at(p, c->whole->lo), end = at + 4 * c->elems;
+    int64_t at = row_at(p, c->whole->lo), end = at + (c->whole->end - c->whole->lo);
     bool in_place = !c->shard || c->whole->buffer == c->shard->buffer;
     if (c->shard && !same_columns(f, step, c, at))
         return;

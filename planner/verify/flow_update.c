@@ -29,7 +29,7 @@ static void check_part(Flow *f, int step, const Use *u)
     if (b->group < 0 || t->ranks == 1 || !b->trained)
         return;
     const TableGroup *g = &t->group[b->group];
-    int64_t want = b->sharded || g->level == LEVEL_0 ? 0 : 4 * g->shard;
+    int64_t want = b->sharded || g->level == LEVEL_0 ? 0 : b->elem * g->shard;
     if (u->by_rank != want)
         flow_broken(f, step, CHECK_V09,
                     "%s changes %s from byte %lld on, %lld bytes on for each "

@@ -249,6 +249,7 @@ static bool fill_buffers(Table *t, const Plan *p)
                                      .bytes = b->bytes,
                                      .offset = b->offset,
                                      .sample_bytes = b->sample_bytes,
+                                     .elem = dtype_size(b->dtype),
                                      .first = b->first,
                                      .last = b->last,
                                      .persistent = b->persistent,

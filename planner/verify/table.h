@@ -50,6 +50,7 @@ typedef struct TableBuffer {
     const char *path;
     int role, program, region; /* program -1: persistent */
     int64_t bytes, offset, sample_bytes;
+    int64_t elem; /* bytes of one element */
     int first, last;
     bool persistent, batched, sharded, host;
     int group;

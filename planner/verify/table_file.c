@@ -157,6 +157,7 @@ static void fill_buffers(Table *t, const PlanFile *f)
                                      .bytes = b->bytes,
                                      .offset = b->offset,
                                      .sample_bytes = b->sample_bytes,
+                                     .elem = dtype_size((DType)b->dtype),
                                      .first = b->first,
                                      .last = b->last,
                                      .persistent = b->persistent,

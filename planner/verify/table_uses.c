@@ -28,7 +28,7 @@ int region_end(const Table *t, int step)
 
 /* ---- collectives ---- */
 
-/* Of a piece, elements are f32; an all-reduce has no shard of its own. */
+/* An all-reduce has no shard of its own. */
 static bool piece_fits(Table *t, int step, int64_t elems, int64_t stride)
 {
     int64_t last = 0;
@@ -60,23 +60,25 @@ bool table_pieces(Table *t, int step, const int64_t *elems, const int64_t *strid
         w->write = s->kind != KIND_REDUCE_SCATTER;
         w->add = false;
         w->lo = w->at;
-        w->end = w->at + 4 * elems[i];
+        int64_t size = t->buffer[w->buffer].elem;
+        w->end = w->at + size * elems[i];
         w->parts = t->shared_by;
-        w->gap = 4 * stride[i];
+        w->gap = size * stride[i];
         if (!r)
             continue;
         r->read = s->kind == KIND_ALL_GATHER || s->adds;
         r->write = s->kind == KIND_REDUCE_SCATTER;
         r->add = r->write && s->adds;
         r->lo = r->at;
-        r->end = r->at + 4 * elems[i];
+        r->end = r->at + size * elems[i];
     }
     if (s->chunk > 0) {
         Use *u = &s->use[n];
         int64_t bytes = 0;
         u->read = u->add = false;
         u->write = true;
-        if (!mul_ok(s->chunk, 4 * (t->ranks - 1), &bytes) || bytes > PLAN_MAX_BYTES)
+        if (!mul_ok(s->chunk, t->buffer[u->buffer].elem * (t->ranks - 1), &bytes) ||
+            bytes > PLAN_MAX_BYTES)
             bytes = PLAN_MAX_BYTES;
         u->lo = u->at;
         u->end = u->at + bytes;

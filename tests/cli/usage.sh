@@ -35,6 +35,22 @@ says err "none.bm"
 expect 0 "$BMC" check tiny.bm
 says out "model Tiny"
 says out "8448 parameters"
+# A precision that is planned is refused where a trainer would be made, at its place.
+sed 's/^  steps .*/&\n  precision = bf16/' tiny.bm >half.bm
+expect 0 "$BMC" check half.bm
+expect 0 "$BMC" plan half.bm -o half.plan
+says half.plan/plan.json '"dtype":"bf16"'
+expect 0 "$BMC" verify half.plan/plan.json
+for page in --params --memory --comm --timeline --json; do
+    expect 0 "$BMC" inspect half.plan $page
+done
+expect 0 "$BMC" compile half.bm --emit=plan
+for how in compile run 'plan --emit=c' 'compile --emit=c'; do
+    expect 2 "$BMC" $how half.bm
+    says err "half.bm:13:15: error: precision = bf16 is planned but not emitted yet"
+done
+must "no trainer" [ ! -e half.run ]
+
 cat >three.bm <<'END'
 model M {
   a: Linear(16, 8)

@@ -171,6 +171,7 @@ static void settings(void **state)
     assert_int_equal(m->valid_every, 50);
     assert_int_equal(m->seed, 7);
     assert_true(m->clip == 0.5);
+    assert_int_equal(m->precision, DT_F32);
     assert_int_equal(m->data.kind, DATA_NPY);
     assert_string_equal(m->data.field.v[0].name, "x");
     assert_string_equal(m->data.field.v[0].file, "d/x.npy");

@@ -340,7 +340,7 @@ static void times_are_near(void **state)
         Made t = make(models[k], "");
         Plan *none = plan_with(&t, RECOMPUTE_NONE, NULL, false);
         t.probe = (RecomputeProbe){.rule = t.model->plan.recompute,
-                                   .time = item_time(t.arena, t.ask.machine, 8)};
+                                   .time = item_time(t.arena, t.ask.machine, t.ask.m, 8)};
         Plan *all = plan_with(&t, RECOMPUTE_ALL, NULL, true);
         int64_t said = 0, real = 0;
         for (int n = 0; n < t.probe.found.n; n++) {

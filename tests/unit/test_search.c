@@ -155,7 +155,7 @@ typedef struct Toys { /* every level, kept set and micro-batch there is */
 static int toy_ops(Planned *t, const Ask *ask)
 {
     RecomputeProbe probe = {.rule = t->model->plan.recompute,
-                            .time = item_time(t->arena, t->machine, 1)};
+                            .time = item_time(t->arena, t->machine, t->model, 1)};
     Choice c = {.micro_batch = 1, .recompute = RECOMPUTE_ALL, .probe = &probe};
     plan_one(ask, &c);
     assert_int_equal(probe.found.n, 1);
