@@ -23,6 +23,7 @@ plan() {
     shift 4
     # shellcheck disable=SC2086
     expect 0 "$BMC" compile "$name.bm" -o "$name" --debug --ranks "$ranks" $small "$@" || return
+    expect 0 ${CC:-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only -I "$BUILD/include" "$name/trainer.c"
     plans="$plans $name"
 }
 
