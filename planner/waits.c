@@ -16,6 +16,7 @@ typedef struct Waits {
     Plan *p;
     Clock *over; /* by step: what is over once it is */
     Clock now[N_STREAMS];
+    Clock also[N_WHEN][N_STREAMS]; /* what holds besides in the rounds of these steps only */
 } Waits;
 
 static bool overlaps(const Buffer *x, const Buffer *y)
@@ -92,17 +93,21 @@ static void phase_waits(Waits *w, int first, int count)
     if (!others)
         return;
     for (int k = 0; k < N_STREAMS; k++)
-        w->now[k] = (Clock){{first - 1, first - 1, first - 1}};
+        for (int r = 0; r < N_WHEN; r++)
+            w->now[k] = w->also[r][k] = (Clock){{first - 1, first - 1, first - 1}};
     for (int k = first; k < first + count; k++) {
         Step *s = &w->p->step.v[k];
         Clock before = w->now[s->stream];
+        merge(&w->now[s->stream], &w->also[s->when][s->stream]);
         for (int j = 0; j < N_STREAMS; j++)
             if (j != (int)s->stream)
                 find_wait(w, s, (Stream)j, first);
         if (!w->p->overlap && k > first)
             serialize(w, s, &w->p->step.v[k - 1]);
-        if (s->when != WHEN_ALWAYS) /* in other rounds it waits for nothing */
+        if (s->when != WHEN_ALWAYS) { /* in other rounds it waits for nothing */
+            w->also[s->when][s->stream] = w->now[s->stream];
             w->now[s->stream] = before;
+        }
         w->now[s->stream].seen[s->stream] = k;
         w->over[k] = w->now[s->stream];
     }
