@@ -318,10 +318,10 @@ static void mistakes_are_caught(void **state)
 
     Operand from = back->arg[0];
     back->arg[0].buffer = p->group.v[back->group].host_grads; /* not what the update made */
-    caught_in_file(a, p, "V09", "no update of it made that");
+    caught_in_file(a, p, "V07", "host_grads) to");
     back->arg[0] = from;
     back->arg[1].by_rank = 0; /* every rank into the first shard */
-    caught_in_file(a, p, "V09", "shards are");
+    caught_in_file(a, p, "V07", "not what a rank keeps");
     back->arg[1].by_rank = 4 * p->group.v[back->group].shard;
     passes(a, p);
     planned_done(t);
