@@ -26,12 +26,18 @@ typedef struct Sums {
     int n;
 } Sums;
 
-/* Saturates, so far below the end that sums of it do not reach it. */
+/* Products and sums saturate here: two of them still fit. */
+static const int64_t most_sum = INT64_MAX >> 1;
+
 static int64_t times(int64_t x, int64_t n)
 {
-    const int64_t most = INT64_MAX >> 12;
     int64_t all;
-    return mul_ok(x, n, &all) && all < most ? all : most;
+    return mul_ok(x, n, &all) && all < most_sum ? all : most_sum;
+}
+
+static int64_t plus(int64_t x, int64_t y)
+{
+    return min64(x + y, most_sum);
 }
 
 static int by_number(int64_t x, int64_t y)
@@ -102,8 +108,8 @@ static Sums pairs_of(Arena *a, const MixClass *c, bool *exact)
             const FrontierPoint *heavy = &c->point[y];
             for (int q = 1; q < c->count; q++) {
                 int64_t rest = c->count - q;
-                s.v[s.n++] = (Sum){.bytes = times(light->bytes, q) + times(heavy->bytes, rest),
-                                   .ps = times(light->ps, q) + times(heavy->ps, rest),
+                s.v[s.n++] = (Sum){.bytes = plus(times(light->bytes, q), times(heavy->bytes, rest)),
+                                   .ps = plus(times(light->ps, q), times(heavy->ps, rest)),
                                    .own = {x, y, q}};
             }
         }
@@ -117,8 +123,8 @@ static Sums add_lists(Arena *a, const Sums *x, const Sums *y, int64_t budget)
     Sums s = {.v = arena_array(a, Sum, (int64_t)x->n * y->n)};
     for (int i = 0; i < x->n; i++)
         for (int j = 0; j < y->n && x->v[i].bytes + y->v[j].bytes <= budget; j++)
-            s.v[s.n++] = (Sum){.bytes = x->v[i].bytes + y->v[j].bytes,
-                               .ps = x->v[i].ps + y->v[j].ps,
+            s.v[s.n++] = (Sum){.bytes = plus(x->v[i].bytes, y->v[j].bytes),
+                               .ps = plus(x->v[i].ps, y->v[j].ps),
                                .before = i,
                                .list = j};
     drop_beaten(&s);
@@ -134,8 +140,8 @@ static bool best_two(const Sums *x, const Sums *y, int64_t budget, Sum *best)
             j--;
         if (j < 0)
             break;
-        Sum s = {.bytes = x->v[i].bytes + y->v[j].bytes,
-                 .ps = x->v[i].ps + y->v[j].ps,
+        Sum s = {.bytes = plus(x->v[i].bytes, y->v[j].bytes),
+                 .ps = plus(x->v[i].ps, y->v[j].ps),
                  .before = i,
                  .list = j};
         if (!found || s.ps < best->ps || (s.ps == best->ps && s.bytes < best->bytes))
@@ -213,7 +219,7 @@ static void set_bound(Arena *a, const MixClass *c, int n, int64_t budget, Mix *m
     int most = 0;
     for (int k = 0; k < n; k++) {
         most += c[k].n;
-        bytes += times(c[k].point[c[k].n - 1].bytes, c[k].count);
+        bytes = plus(bytes, times(c[k].point[c[k].n - 1].bytes, c[k].count));
     }
     s.v = arena_array(a, Slope, most + 1);
     for (int k = 0; k < n; k++)
@@ -233,7 +239,7 @@ Mix frontier_bound(Arena *a, const MixClass *c, int n, int64_t budget)
 {
     Mix m = {.exact = true};
     for (int k = 0; k < n; k++)
-        m.least_bytes += times(c[k].point[0].bytes, c[k].count);
+        m.least_bytes = plus(m.least_bytes, times(c[k].point[0].bytes, c[k].count));
     m.fits = m.least_bytes <= budget;
     if (m.fits)
         set_bound(a, c, n, budget, &m);

@@ -228,7 +228,7 @@ static const Result *keep_all(Search *s, Micro *m, const Result *best)
     return best;
 }
 
-enum { NEARLY = 256 }; /* a prediction without a plan is right but for a part of so many */
+enum { NEARLY = 64 }; /* a prediction without a plan is right but for a part of so many */
 
 /* Where memory forbids to keep everything: some of it, or nothing. */
 static const Result *keep_some(Search *s, Micro *m, const Result *best)
@@ -248,38 +248,46 @@ static const Result *keep_some(Search *s, Micro *m, const Result *best)
             continue;
         best = search_faster(best, all);
         if (search_mix_ps(s, m, all) <= best->step_ps + best->step_ps / NEARLY)
-            best = search_faster(best, search_mix(s, m, all));
+            best = search_mix(s, m, all, best);
     }
     return best;
 }
 
-/* What fits no more with the fewest samples of those that were looked at. */
-static bool cannot_fit(const Search *s, const Micro *before, int64_t samples)
+/* Not even when all is computed again, by what another micro-batch took. */
+static bool cannot_fit(const Search *s, const Micro *known, int64_t samples)
 {
-    int64_t act = s->recomputes ? before->all_bytes : before->none_bytes;
-    return !has_room(s, least_state(s) + act / before->samples * samples);
+    return known && !has_room(s, least_state(s) + known->all_bytes / known->samples * samples);
 }
 
+static bool is_counted(const Search *s, int64_t samples)
+{
+    return measure(s->q->m, s->q->batch / s->q->ranks, samples) == MEASURE_FITS;
+}
+
+/* First with everything kept, until fewer samples at once only take longer. Then what is too large
+ * for that, for as much of it as the best so far leaves a chance. */
 static const Result *all_micro_batches(Search *s)
 {
     const Result *best = NULL;
-    Micro before = {0};
-    for (int k = 0; k < s->micro.n; k++) {
-        Micro m = {.samples = s->micro.v[k]};
-        bool last = k + 1 == s->micro.n;
-        if (measure(s->q->m, s->q->batch / s->q->ranks, m.samples) != MEASURE_FITS ||
-            (before.samples && !last && cannot_fit(s, &before, m.samples)))
+    Micro m[MOST_MICROS];
+    int n = 0;
+    for (int k = 0; k < s->micro.n && n < MOST_MICROS; k++) {
+        if (!is_counted(s, s->micro.v[k]))
             continue;
-        best = keep_all(s, &m, best);
-        if (s->recomputes)
-            best = keep_some(s, &m, best);
-        search_add_bound(s, &m, least_state(s));
-        arena_free(m.a);
-        m.a = NULL;
-        /* fewer samples at once are slower from here on */
-        if (best && before.samples && m.busy_ps > best->step_ps && m.busy_ps > before.busy_ps)
+        m[n] = (Micro){.samples = s->micro.v[k]};
+        best = keep_all(s, &m[n], best);
+        n++;
+        if (best && n > 1 && m[n - 1].busy_ps > best->step_ps &&
+            m[n - 1].busy_ps > m[n - 2].busy_ps)
             break;
-        before = m;
+    }
+    const Micro *known = NULL;
+    for (int k = 0; k < n; k++) {
+        if (s->recomputes && !(k + 1 < n && cannot_fit(s, known, m[k].samples)))
+            best = keep_some(s, &m[k], best);
+        known = m[k].all_bytes ? &m[k] : known;
+        search_add_bound(s, &m[k], least_state(s));
+        arena_free(m[k].a);
     }
     return best;
 }

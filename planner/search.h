@@ -28,6 +28,8 @@ typedef struct Micro {
     int n; /* classes; 0: nothing can be chosen */
 } Micro;
 
+enum { MOST_MICROS = 64 };
+
 typedef struct Search {
     const Ask *q;
     Arena *scratch;          /* of one candidate */
@@ -51,8 +53,8 @@ const Result *search_faster(const Result *x, const Result *y);
 int64_t search_head_bytes(const Plan *p);
 
 /* search_mix.c: at a way and micro-batch where everything computed again fits, as much kept as
- * does. NULL: nothing better. */
-const Result *search_mix(Search *s, Micro *m, const Result *all);
+ * does; or the best so far. */
+const Result *search_mix(Search *s, const Micro *m, const Result *all, const Result *best);
 int64_t search_mix_ps(const Search *s, const Micro *m, const Result *all);
 /* The classes of units, from the candidate that computes all of them again. */
 void search_parts(Search *s, Micro *m);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { TURNS = 6 }; /* always as many, whatever the model's size */
+enum { TURNS = 4 }; /* always as many, whatever the model's size */
 
 void search_parts(Search *s, Micro *m)
 {
@@ -158,8 +158,8 @@ static const Result *try_mix(Search *s, const Micro *m, const Result *all, const
     return search_try(s, &c);
 }
 
-/* From the candidate that computes all again: what its mix will take, but for what changes in the
- * overlap. */
+/* From the candidate that computes all again: what its mix will take, but for what changes in
+ * kernels and in the overlap. */
 int64_t search_mix_ps(const Search *s, const Micro *m, const Result *all)
 {
     int64_t budget = m->kept_bytes + s->q->memory - all->arena_bytes, less = 0;
@@ -171,10 +171,9 @@ int64_t search_mix_ps(const Search *s, const Micro *m, const Result *all)
 
 /* The budget that just fits: by what was too much or too little of the last one, and by halves
  * where that leads nowhere new. What lives beside what is kept is not counted in a budget. */
-const Result *search_mix(Search *s, Micro *m, const Result *all)
+const Result *search_mix(Search *s, const Micro *m, const Result *all, const Result *best)
 {
     Turn turn[TURNS];
-    const Result *best = NULL;
     int64_t least = m->kept_bytes, most = INT64_MAX;
     int64_t budget = least + s->q->memory - all->arena_bytes;
     for (int k = 0; k < TURNS && m->n; k++) {
