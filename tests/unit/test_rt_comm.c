@@ -129,7 +129,7 @@ static real tree_of(const real *v, int n)
 
 static real sum_of(const job *j, int round, int64_t i)
 {
-    real v[MOST_RANKS], sum;
+    real v[MOST_RANKS] = {0}, sum;
     for (int r = 0; r < j->ranks; r++)
         v[r] = first_value(r, round, i);
     if (j->tree)
