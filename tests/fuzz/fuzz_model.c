@@ -420,6 +420,8 @@ static bool all_of(Arena *a, StrBuf *s, const char *path, bool no_fuse, FILE *to
         BUG("the plan breaks a rule it claims to keep");
     plan_print(s, p);
     plan_json(s, p);
+    if (m->precision != DT_F32) /* planned only */
+        return true;
     emit_trainer(s, p);
     emit_kernels(s, p);
     return true;
