@@ -1,9 +1,10 @@
 /* search.c - which plan: micro-batch, levels, recompute, lead.
  *
  * The candidates are the same whatever memory there is: every level and lead at every micro-batch,
- * with everything kept, nothing, or a mix. The fastest that fits is taken, so less memory never
- * gives a faster plan, nor a larger one. Each is planned as it would be, memory to the byte and
- * time by simulation, and forgotten but for its numbers; the best is planned once more to stay.
+ * with everything kept, nothing, or a mix. The fastest that fits is taken, so less memory gives no
+ * faster plan, nor a larger one, as far as keeping more takes more. Each is planned as it would be,
+ * memory to the byte and time by simulation, and forgotten but for its numbers; the best is planned
+ * once more to stay.
  *
  * Few are planned, because one tells of others: what persists at a level is known beforehand, what
  * the passes keep is the same at every level, and kernels take no less time however they are
