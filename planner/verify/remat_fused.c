@@ -21,30 +21,6 @@ typedef struct Number {
                           */
 } Number;
 
-/* By the access that depends on most of them. */
-static void order_axes(Number *u)
-{
-    const Fused *f = &u->k->fused;
-    const int64_t *stride = NULL;
-    int most = -1;
-    for (int i = 0; i < f->access.n; i++) {
-        int n = 0;
-        for (int k = 0; k < f->n_axis; k++)
-            n += f->access.v[i].stride[k] != 0;
-        if (n > most) {
-            most = n;
-            stride = f->access.v[i].stride;
-        }
-    }
-    int first = u->k->batched ? 1 : 0; /* samples come first whatever their stride */
-    for (int k = 0; k < f->n_axis; k++) {
-        int j = k;
-        for (; stride && j > first && stride[u->order[j - 1]] < stride[k]; j--)
-            u->order[j] = u->order[j - 1];
-        u->order[j] = k;
-    }
-}
-
 /* Below 0: so many for each sample. */
 static int64_t extent_of(const Number *u, int axis)
 {
@@ -85,39 +61,35 @@ static uint64_t place_number(const Number *u, const int64_t *stride, int64_t off
 {
     Axes x = {0};
     *axes = 0;
-    for (int o = 0; o < u->k->fused.n_axis; o++) {
-        int i = u->order[o];
+    for (int i = 0; i < u->k->fused.n_axis; i++) {
         if (trivial(u, i) || !stride[i])
             continue;
         *axes |= 1u << i;
-        x.extent[x.n] = extent_of(u, i);
-        x.stride[x.n++] = stride[i];
+        int at = x.n++; /* from the outermost in memory on, samples first */
+        for (; at > 0 && x.extent[at - 1] > 0 && x.stride[at - 1] < stride[i]; at--) {
+            x.extent[at] = x.extent[at - 1];
+            x.stride[at] = x.stride[at - 1];
+        }
+        x.extent[at] = extent_of(u, i);
+        x.stride[at] = stride[i];
     }
     return axes_number(&x, remat_mix(17, (uint64_t)offset));
 }
 
-/* A value of some axes as one of more: repeated along the others. */
+/* A value of some axes as one of more: repeated along the others. Only how many there are counts:
+ * kernels walk the same axes in other orders. */
 static uint64_t lift(const Number *u, Val v, unsigned axes)
 {
     if (v.axes == axes)
         return v.value;
-    int64_t stride[MAX_AXES] = {0}, n = 1;
-    for (int o = u->k->fused.n_axis - 1; o >= 0; o--) {
-        int i = u->order[o];
-        if (v.axes & (1u << i)) {
-            stride[i] = n;
-            n *= positive(extent_of(u, i));
-        }
+    uint64_t own = 1, all = 1, samples = u->k->batched ? 1 : 0;
+    for (int i = 0; i < u->k->fused.n_axis; i++) {
+        uint64_t n = (uint64_t)positive(extent_of(u, i));
+        own *= v.axes >> i & 1 ? n : 1;
+        all *= axes >> i & 1 ? n : 1;
     }
-    Axes x = {0};
-    for (int o = 0; o < u->k->fused.n_axis; o++) {
-        int i = u->order[o];
-        if (axes & (1u << i)) {
-            x.extent[x.n] = extent_of(u, i);
-            x.stride[x.n++] = stride[i];
-        }
-    }
-    return axes_number(&x, remat_mix(19, v.value));
+    uint64_t h = remat_mix(remat_mix(remat_mix(19, v.value), own), all);
+    return remat_mix(h, (v.axes & samples) | (axes & samples) << 1);
 }
 
 /* What is stored with the same strides is the value itself. */
@@ -246,7 +218,6 @@ void remat_fused(Remat *r, int step)
     const Fused *f = &s->kernel->fused;
     Number u = {.r = r, .k = s->kernel, .s = s, .step = step};
     u.val = arena_array(r->t->a, Val, f->ins.n + 1);
-    order_axes(&u);
     for (int i = 0; i < f->ins.n; i++) {
         u.val[i] = number(&u, &f->ins.v[i]);
         remat_value(r, step, u.val[i].value, false);
