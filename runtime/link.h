@@ -7,7 +7,8 @@
  *                                    before a compute step
  *   BMRT_DELAY_STEP=ID,US            a delay before step ID of the plan, on every rank
  *   BMRT_TIMEOUT=SECONDS             without progress in a collective for so long: exit 77 (600)
- *   BMRT_COUNT=1                     at the end each rank prints the payload bytes it sent
+ *   BMRT_COUNT=1                     at the end each rank prints the payload bytes it sent, and
+ *                                    how long its compute stood still for other streams
  *   BMRT_CHECK=1                     every step's waits are held against what it uses (order.h)
  *   BMRT_POISON=1                    what is free is filled with bytes that are no number
  * (poison.h)

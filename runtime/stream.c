@@ -46,6 +46,7 @@ struct bmrt_streams {
     stream stream[BMRT_STREAMS];
     pthread_mutex_t mutex;
     bool quit, first, last;
+    double waited; /* seconds, of the compute stream */
     atomic_bool failed;
     bmrt_op_fn *op;
     bmrt_over_fn *tell;
@@ -145,6 +146,23 @@ static BmStatus await(stream *me, bmrt_stream_id other, int id, bmrt_error *e)
     return status;
 }
 
+/* The compute stream waits, by the clock. */
+static BmStatus stand_still(stream *compute, bmrt_stream_id other, int id, bmrt_error *e)
+{
+    bmrt_streams *s = compute->all;
+    if (atomic_load(&s->stream[other].over) >= id)
+        return BMRT_OK;
+    double begin = bmrt_now();
+    BmStatus status = await(compute, other, id, e);
+    s->waited += bmrt_now() - begin;
+    return status;
+}
+
+double bmrt_streams_waited(const bmrt_streams *s)
+{
+    return s->waited;
+}
+
 static BmStatus run_op(stream *me, const bmrt_op *op)
 {
     bmrt_streams *s = me->all;
@@ -240,7 +258,7 @@ BmStatus bmrt_streams_end(bmrt_streams *s, bmrt_error *e)
     bmrt_error ignored;
     finish(compute, ALL);
     for (int i = BMRT_COMM; i < BMRT_STREAMS; i++)
-        (void)await(compute, (bmrt_stream_id)i, ALL, &ignored); /* compute is over: no circle */
+        (void)stand_still(compute, (bmrt_stream_id)i, ALL, &ignored); /* it is over: no circle */
     for (int i = 0; i < BMRT_STREAMS; i++)
         if (s->stream[i].status != BMRT_OK && s->stream[i].error.text[0]) {
             *e = s->stream[i].error;
@@ -264,7 +282,7 @@ void bmrt_streams_wait(bmrt_streams *s, bmrt_stream_id other, int id)
     if (atomic_load(&s->failed))
         return;
     bmrt_error e;
-    BmStatus status = await(compute, other, id, &e);
+    BmStatus status = stand_still(compute, other, id, &e);
     if (status != BMRT_OK)
         bmrt_streams_fail(s, status, &e);
 }

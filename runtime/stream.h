@@ -40,6 +40,8 @@ BmStatus bmrt_streams_end(bmrt_streams *s, bmrt_error *e);
 /* The compute stream is about to run step `id`; needs step `id` of another stream. */
 void bmrt_streams_step(bmrt_streams *s, int id);
 void bmrt_streams_wait(bmrt_streams *s, bmrt_stream_id stream, int id);
+/* Seconds the compute stream has stood still for the others, ends of phases included. */
+double bmrt_streams_waited(const bmrt_streams *s);
 
 /* The compute stream cannot go on. */
 void bmrt_streams_fail(bmrt_streams *s, BmStatus status, const bmrt_error *e);
