@@ -46,7 +46,7 @@ fails 4 "cannot link" env CC="${CC:-cc} -Wl,--no-such-option" "$BMC" compile tin
 refuses 4 "'file'" "$BMC" compile tiny.bm -o file
 refuses 4 "'file'" "$BMC" compile tiny.bm -o file/run
 refuses 4 "/proc/none" "$BMC" compile tiny.bm -o /proc/none/run
-refuses 2 "-o wants a folder" "$BMC" compile tiny.bm -o ''
+refuses 2 "-o wants a path" "$BMC" compile tiny.bm -o ''
 mkdir -m 555 locked
 chmod 755 .
 if [ "$(id -u)" != 0 ]; then

@@ -17,7 +17,7 @@ refuses 2 "takes no value" $t --help=yes
 for later in resume save-every profile; do
     refuses 2 "--$later is not built yet" $t --$later 3
 done
-for later in "--target cuda" "--plan p.json" "--emit=cuda"; do
+for later in "--target cuda" "--emit=cuda"; do
     # shellcheck disable=SC2086
     refuses 2 "not built yet" "$BMC" compile tiny.bm -o never $later
 done
@@ -27,6 +27,7 @@ for ranks in 0 -1 two 1.5 99999999999; do
 done
 refuses 1 "no machine profile is called 'laptop'" "$BMC" compile tiny.bm -o never --machine laptop
 refuses 1 "cannot open './laptop.json'" "$BMC" compile tiny.bm -o never --machine ./laptop.json
+refuses 1 "cannot open 'p.json'" "$BMC" compile tiny.bm -o never --plan p.json
 refuses 2 "--threads wants" "$BMC" calibrate --threads two
 refuses 2 "one view at a time" "$BMC" inspect out.run --params --memory
 refuses 2 "wants PATH" "$BMC" inspect out.run --html=
