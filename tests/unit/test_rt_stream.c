@@ -249,6 +249,11 @@ static void waiting_takes_no_core(void **state)
     bmrt_streams_wait(s, BMRT_COPY, 3);
     assert_int_equal(bmrt_streams_end(s, &e), BMRT_OK);
     assert_true(cpu_seconds() - begin < 0.1);
+    double waited = bmrt_streams_waited(s);
+    assert_true(waited > 0.45);
+    bmrt_streams_begin(s, ops, true, true); /* the phase's end waits as well */
+    assert_int_equal(bmrt_streams_end(s, &e), BMRT_OK);
+    assert_true(bmrt_streams_waited(s) > waited + 0.45);
     bmrt_streams_destroy(s);
 }
 
