@@ -38,6 +38,12 @@ Plan *plan_one(const Ask *q, const Choice *c);
 /* Bytes that persist on a rank with this level where the file says nothing. */
 int64_t plan_persistent(const Plan *p, Level l);
 
+/* Of a group's parameters and state, as it would be at that level. */
+int64_t plan_group_bytes(const Plan *p, const FlatGroup *g, Level l);
+
+/* Most bytes of gradients in one collective where nobody asks. */
+int64_t plan_bucket_bytes(const Machine *m);
+
 /* The time of an optimizer step, from those of the steps. */
 void plan_predict(Plan *p);
 

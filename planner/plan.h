@@ -244,7 +244,7 @@ typedef struct Plan {
     int64_t arena_bytes, persistent_bytes, max_live_bytes, host_bytes;
     int max_live_step;
     bool offsets_proved;
-    int64_t search_work;       /* nodes visited by the searches: the same on every machine */
+    int64_t search_work;       /* candidates the search decided about, planned or ruled out */
     int64_t flops, step_bytes; /* of one optimizer step: counted */
     bool fused;                /* false: --no-fuse */
     int64_t memory;            /* bytes it had to fit in; 0: no limit */

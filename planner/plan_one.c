@@ -63,7 +63,7 @@ static void set_levels(Plan *p, const Choice *c)
     }
 }
 
-static int64_t group_bytes(const Plan *p, const FlatGroup *g, Level l)
+int64_t plan_group_bytes(const Plan *p, const FlatGroup *g, Level l)
 {
     int64_t whole = flat_whole(p, g), state = l == LEVEL_0 ? whole : g->shard;
     int64_t size = dtype_size(p->buffer.v[g->params].dtype);
@@ -77,13 +77,13 @@ int64_t plan_persistent(const Plan *p, Level l)
     for (int k = 0; k < p->group.n; k++) {
         const FlatGroup *g = &p->group.v[k];
         Level other = level_of(p, g, &(Choice){.level = l});
-        bytes += group_bytes(p, g, other) - group_bytes(p, g, g->level);
+        bytes += plan_group_bytes(p, g, other) - plan_group_bytes(p, g, g->level);
     }
     return bytes;
 }
 
 /* Messages so large that starting one takes a tenth of sending it. */
-static int64_t bucket_bytes(const Machine *m)
+int64_t plan_bucket_bytes(const Machine *m)
 {
     const LinkCost *l = &m->link[m->link[LINK_NET].bytes_per_s ? LINK_NET : LINK_NODE];
     __extension__ typedef __int128 Wide;
@@ -109,7 +109,7 @@ static Plan *plan_new(const Ask *q, const Choice *c)
     p->memory = q->memory;
     p->overlap = !m->plan.no_overlap && !c->no_overlap;
     p->lead = !p->overlap ? 0 : m->plan.lead >= 0 ? m->plan.lead : c->lead;
-    p->bucket_bytes = c->bucket_bytes ? c->bucket_bytes : bucket_bytes(q->machine);
+    p->bucket_bytes = c->bucket_bytes ? c->bucket_bytes : plan_bucket_bytes(q->machine);
     p->reduced = m->reduced;
     p->invariant = m->invariant;
     p->grain_batch = p->invariant ? p->micro_batch : p->batch / p->ranks;

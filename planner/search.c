@@ -11,18 +11,22 @@
  * overlapped. Who cannot fit, or cannot be faster than the best so far, is left out. How many are
  * planned does not depend on how many blocks the model has. */
 #include "planner/search.h"
-#include "planner/flat.h"
+#include "planner/comm.h"
+#include "planner/cost.h"
 #include "planner/measure.h"
 #include "planner/offsets.h"
 
 #include <string.h>
+
+#define MILLION INT64_C(1000000)
 
 /* ---- candidates ---- */
 
 static bool same_choice(const Choice *x, const Choice *y)
 {
     return x->micro_batch == y->micro_batch && x->level == y->level &&
-           x->recompute == y->recompute && x->kept == y->kept && x->lead == y->lead;
+           x->recompute == y->recompute && x->kept == y->kept && x->lead == y->lead &&
+           x->levels == y->levels && x->bucket_bytes == y->bucket_bytes;
 }
 
 static int64_t times_run(const Plan *p, const Step *s)
@@ -31,18 +35,57 @@ static int64_t times_run(const Plan *p, const Step *s)
     return loops && s->when == WHEN_ALWAYS ? p->rounds : 1;
 }
 
-static int64_t busy_ps(const Plan *p)
+static int64_t stream_ps(const Plan *p, Stream stream)
 {
     int64_t all = 0;
     for (int k = 0; k < p->step.n; k++) {
         const Step *s = &p->step.v[k];
         int64_t ps;
-        if (s->program != PROGRAM_TRAIN || s->stream != STREAM_COMPUTE)
+        if (s->program != PROGRAM_TRAIN || s->stream != stream)
             continue;
         if (!mul_ok(s->ps, times_run(p, s), &ps) || !add_ok(all, ps, &all))
             return INT64_MAX;
     }
     return all;
+}
+
+/* Payload that every plan sends: each gradient summed once, each parameter brought once. */
+static int64_t least_sent(const Plan *p)
+{
+    int64_t all = 0, sums = p->reduced ? p->rounds : 1;
+    for (int k = 0; k < p->group.n && p->ranks > 1; k++) {
+        const FlatGroup *g = &p->group.v[k];
+        if (g->optimizer < 0 || g->whole_grad)
+            continue;
+        Kernel x = {.kind = K_REDUCE_SCATTER, .arg_dtype = {DT_F32}};
+        x.coll.n_segment = 1;
+        x.coll.segment[0] = (Segment){g->shard, g->shard};
+        int64_t reduce;
+        if (!mul_ok(comm_sent(p, &x), sums, &reduce) || !add_ok(all, reduce, &all))
+            return 0;
+        x.kind = K_ALL_GATHER;
+        x.arg_dtype[0] = p->buffer.v[g->params].dtype;
+        if (!add_ok(all, comm_sent(p, &x), &all))
+            return 0;
+    }
+    return all;
+}
+
+static int64_t least_comm_ps(const Plan *p)
+{
+    __extension__ typedef __int128 Wide;
+    const LinkCost *link = p->machine->link;
+    int64_t rate = max64(link[LINK_NODE].bytes_per_s, link[LINK_NET].bytes_per_s);
+    Wide ps = rate > 0 ? (Wide)least_sent(p) * MILLION * MILLION / rate : 0;
+    return ps < COST_MOST_PS ? (int64_t)ps : COST_MOST_PS;
+}
+
+/* Kernels are slower while a collective runs: by so much at least. */
+static int64_t slowed_ps(const Search *s, const Result *r)
+{
+    __extension__ typedef __int128 Wide;
+    int64_t slow = s->q->machine->slow_compute_ppm;
+    return (int64_t)((Wide)r->least_comm_ps * slow / (MILLION + slow));
 }
 
 /* Of the passes, alive at a step: what does not depend on levels. */
@@ -82,9 +125,19 @@ int64_t search_head_bytes(const Plan *p)
 static bool gathers(const Plan *p)
 {
     for (int k = 0; k < p->group.n; k++)
-        if (level_shards_params(p->group.v[k].level))
+        if (p->group.v[k].level == LEVEL_3)
             return true;
     return false;
+}
+
+/* Bytes of the smallest gradients. */
+static int64_t least_group(const Plan *p)
+{
+    int64_t least = INT64_MAX;
+    for (int k = 0; k < p->group.n; k++)
+        if (p->group.v[k].optimizer >= 0)
+            least = min64(least, 4 * p->group.v[k].used);
+    return least;
 }
 
 static void tell_state(Search *s, const Plan *p)
@@ -93,33 +146,59 @@ static void tell_state(Search *s, const Plan *p)
         s->state[l] = plan_persistent(p, (Level)l);
 }
 
-const Result *search_try(Search *s, const Choice *c)
+static Result *known(const Search *s, const Choice *c)
 {
-    s->work++;
     for (int k = 0; k < s->result.n; k++)
         if (same_choice(&s->result.v[k]->choice, c))
             return s->result.v[k];
+    return NULL;
+}
+
+static const Result *add_result(Search *s, const Choice *c, const Plan *p)
+{
     Result *r = arena_make(s->q->a, Result);
-    *r = (Result){.choice = *c};
-    r->choice.offsets_budget = OFFSETS_BUDGET / 64;
+    *r = (Result){.choice = *c,
+                  .arena_bytes = p->arena_bytes,
+                  .host_bytes = p->host_bytes,
+                  .rounds = p->rounds,
+                  .step_ps = p->step_ps,
+                  .exposed_ps = p->exposed_ps,
+                  .busy_ps = stream_ps(p, STREAM_COMPUTE),
+                  .least_comm_ps = least_comm_ps(p),
+                  .comm_ps = stream_ps(p, STREAM_COMM),
+                  .act_bytes = act_bytes(p, p->max_live_step),
+                  .fits = !s->q->memory || p->arena_bytes <= s->q->memory,
+                  .gathers = p->ranks > 1 && gathers(p),
+                  .n_groups = p->group.n,
+                  .least_group = least_group(p)};
+    r->choice.probe = NULL;
     vec_push(s->q->a, &s->result, r);
-    Ask q = *s->q;
-    q.a = s->scratch;
-    Mark mark = arena_mark(s->scratch);
-    const Plan *p = plan_one(&q, &r->choice);
-    r->arena_bytes = p->arena_bytes;
-    r->host_bytes = p->host_bytes;
-    r->rounds = p->rounds;
-    r->step_ps = p->step_ps;
-    r->exposed_ps = p->exposed_ps;
-    r->busy_ps = busy_ps(p);
-    r->act_bytes = act_bytes(p, p->max_live_step);
-    r->gathers = p->ranks > 1 && gathers(p);
-    r->fits = !q.memory || p->arena_bytes <= q.memory;
     if (s->state[0] < 0)
         tell_state(s, p);
-    arena_rewind(s->scratch, mark);
     return r;
+}
+
+const Plan *search_keep(Search *s, const Choice *c, Arena *a)
+{
+    Ask q = *s->q;
+    q.a = a;
+    Choice quick = *c;
+    quick.offsets_budget = OFFSETS_BUDGET / 64;
+    const Plan *p = plan_one(&q, &quick);
+    if (!known(s, c))
+        add_result(s, &quick, p);
+    return p;
+}
+
+const Result *search_try(Search *s, const Choice *c)
+{
+    const Result *r = known(s, c);
+    if (r)
+        return r;
+    Mark mark = arena_mark(s->scratch);
+    search_keep(s, c, s->scratch);
+    arena_rewind(s->scratch, mark);
+    return s->result.v[s->result.n - 1];
 }
 
 const Result *search_faster(const Result *x, const Result *y)
@@ -221,7 +300,11 @@ static const Result *keep_all(Search *s, Micro *m, const Result *best)
             continue;
         Choice c = choice_of(m, &way[k], RECOMPUTE_NONE);
         const Result *r = search_try(s, &c);
-        m->busy_ps = k ? min64(m->busy_ps, r->busy_ps) : r->busy_ps;
+        int64_t busy;
+        if (!add_ok(r->busy_ps, slowed_ps(s, r), &busy))
+            busy = r->busy_ps;
+        m->comm_ps = r->least_comm_ps;
+        m->busy_ps = k ? min64(m->busy_ps, busy) : busy;
         m->none_bytes = k ? min64(m->none_bytes, r->act_bytes) : r->act_bytes;
         m->rounds = r->rounds;
         best = search_faster(best, r);
@@ -229,40 +312,90 @@ static const Result *keep_all(Search *s, Micro *m, const Result *best)
     return best;
 }
 
-enum { NEARLY = 64 }; /* a prediction without a plan is right but for a part of so many */
-
-/* Where memory forbids to keep everything: some of it, or nothing. */
-static const Result *keep_some(Search *s, Micro *m, const Result *best)
+/* What is computed again takes memory too, for a while: with more of it kept there can be less. */
+static bool is_near(const Search *s, int64_t bytes)
 {
+    return !s->q->memory || bytes - bytes / 4 <= s->q->memory;
+}
+
+/* Where memory forbids to keep everything: nothing, at each way; the fastest first. */
+static int keep_none(Search *s, Micro *m, const Result *best, const Result **all)
+{
+    int n = 0;
     for (int k = 0; k < n_ways(s); k++) {
         int64_t state = s->state[way[k].level];
-        if (fitted(s, m, &way[k], RECOMPUTE_NONE) || !has_room(s, state + m->all_bytes) ||
+        if (fitted(s, m, &way[k], RECOMPUTE_NONE) || !is_near(s, state + m->all_bytes) ||
             !is_needed(s, m, &way[k], RECOMPUTE_ALL) ||
             (best && search_least_ps(s, m, state) > best->step_ps))
             continue;
         if (!m->a)
             search_parts(s, m);
         Choice c = choice_of(m, &way[k], RECOMPUTE_ALL);
-        const Result *all = search_try(s, &c);
-        m->all_bytes = m->all_bytes ? min64(m->all_bytes, all->act_bytes) : all->act_bytes;
-        if (!all->fits)
+        const Result *r = search_try(s, &c);
+        m->all_bytes = m->all_bytes ? min64(m->all_bytes, r->act_bytes) : r->act_bytes;
+        if (!is_near(s, r->arena_bytes))
             continue;
-        best = search_faster(best, all);
-        if (search_mix_ps(s, m, all) <= best->step_ps + best->step_ps / NEARLY)
-            best = search_mix(s, m, all, best);
+        int j = n++;
+        for (; j > 0 && all[j - 1]->step_ps > r->step_ps; j--)
+            all[j] = all[j - 1];
+        all[j] = r;
+    }
+    return n;
+}
+
+/* Then some of it. */
+static const Result *keep_some(Search *s, Micro *m, const Result *best)
+{
+    const Result *all[countof(way)];
+    int n = keep_none(s, m, best, all);
+    for (int k = 0; k < n; k++)
+        best = search_faster(best, all[k]);
+    for (int k = 0; k < n; k++) {
+        Blend b = search_blend(m, all[k]);
+        if (!best || search_mix_ps(s, m, &b) <= best->step_ps + best->step_ps / NEARLY)
+            best = search_mix(s, m, &b, best);
     }
     return best;
+}
+
+/* Does each level fit with everything kept? */
+static bool all_fit(const Search *s, const Micro *m)
+{
+    for (int k = 0; k < n_ways(s); k++)
+        if (way[k].lead && !fitted(s, m, &way[k], RECOMPUTE_NONE))
+            return false;
+    return true;
+}
+
+/* Levels one by one matter where memory forbids some for all groups. */
+static const Result *mix_levels(Search *s, Micro *m, const Result *best)
+{
+    if (!s->levels || !s->q->memory || all_fit(s, m))
+        return best;
+    int64_t ps = search_least_ps(s, m, least_state(s));
+    if (best && ps >= best->step_ps - best->step_ps / NEARLY)
+        return best;
+    if (!m->a)
+        search_parts(s, m);
+    return search_level_mix(s, m, best);
 }
 
 /* Not even when all is computed again, by what another micro-batch took. */
 static bool cannot_fit(const Search *s, const Micro *known, int64_t samples)
 {
-    return known && !has_room(s, least_state(s) + known->all_bytes / known->samples * samples);
+    return known && !is_near(s, least_state(s) + known->all_bytes / known->samples * samples);
 }
 
 static bool is_counted(const Search *s, int64_t samples)
 {
     return measure(s->q->m, s->q->batch / s->q->ranks, samples) == MEASURE_FITS;
+}
+
+/* Of a micro-batch: a way with all kept, with nothing, or with some of it, or levels mixed. */
+static int candidates(const Search *s)
+{
+    int some = s->recomputes && s->q->memory ? 1 + MIX_TURNS : 0;
+    return n_ways(s) * (1 + some) + (s->levels && s->q->memory ? MIX_TURNS : 0);
 }
 
 /* First with everything kept, until fewer samples at once only take longer. Then what is too large
@@ -276,6 +409,7 @@ static const Result *all_micro_batches(Search *s)
         if (!is_counted(s, s->micro.v[k]))
             continue;
         m[n] = (Micro){.samples = s->micro.v[k]};
+        s->work += candidates(s);
         best = keep_all(s, &m[n], best);
         n++;
         if (best && n > 1 && m[n - 1].busy_ps > best->step_ps &&
@@ -284,8 +418,10 @@ static const Result *all_micro_batches(Search *s)
     }
     const Micro *known = NULL;
     for (int k = 0; k < n; k++) {
-        if (s->recomputes && !(k + 1 < n && cannot_fit(s, known, m[k].samples)))
-            best = keep_some(s, &m[k], best);
+        if (k + 1 == n || !cannot_fit(s, known, m[k].samples)) {
+            best = s->recomputes ? keep_some(s, &m[k], best) : best;
+            best = mix_levels(s, &m[k], best);
+        }
         known = m[k].all_bytes ? &m[k] : known;
         search_add_bound(s, &m[k], least_state(s));
         arena_free(m[k].a);
@@ -297,24 +433,39 @@ static const Result *all_micro_batches(Search *s)
 static void try_least(Search *s)
 {
     Micro m = {.samples = s->micro.v[s->micro.n - 1]};
+    m.rounds = s->q->batch / s->q->ranks / m.samples;
+    const Result *all[countof(way)];
+    int n = 0;
     for (int k = 0; k < n_ways(s); k++) {
         Choice c = choice_of(&m, &way[k], s->recomputes ? RECOMPUTE_ALL : RECOMPUTE_NONE);
-        search_try(s, &c);
+        all[n++] = search_try(s, &c);
     }
+    if (!s->recomputes)
+        return;
+    int64_t least = all[0]->arena_bytes;
+    for (int k = 1; k < n; k++)
+        least = min64(least, all[k]->arena_bytes);
+    search_parts(s, &m);
+    for (int k = 0; k < n; k++) {
+        Blend b = search_blend(&m, all[k]);
+        if (all[k]->arena_bytes <= least + least / 8)
+            search_least_mix(s, &m, &b);
+    }
+    arena_free(m.a);
 }
 
-/* ---- lead ---- */
+/* ---- schedule ---- */
 
 /* Gathers issued sooner or later can take away what is exposed, at best. */
 static const Result *with_lead(Search *s, const Result *best)
 {
     static const int other[] = {0, 2, 3};
     const Result *r = NULL;
+    s->work += countof(other);
     for (int k = 0; k < s->result.n; k++)
         if (s->result.v[k]->gathers && s->result.v[k]->choice.lead == 1)
             r = search_faster(r, s->result.v[k]);
-    if (!r || s->q->m->plan.lead >= 0 || s->q->m->plan.no_overlap ||
-        r->step_ps - r->exposed_ps >= best->step_ps)
+    if (!r || s->q->m->plan.lead >= 0 || r->step_ps - r->exposed_ps >= best->step_ps)
         return best;
     for (int k = 0; k < countof(other); k++) {
         Choice c = r->choice;
@@ -322,6 +473,30 @@ static const Result *with_lead(Search *s, const Result *best)
         best = search_faster(best, search_try(s, &c));
     }
     return best;
+}
+
+/* Likewise fewer and larger sums over ranks, or sooner and smaller ones: where groups are small. */
+static const Result *with_buckets(Search *s, const Result *best)
+{
+    static const int shift[] = {-2, 2, 4};
+    const Result *r = best;
+    s->work += countof(shift);
+    int64_t usual = plan_bucket_bytes(s->q->machine);
+    if (r->exposed_ps <= r->step_ps / NEARLY / 4 || r->least_group >= usual << 4)
+        return best;
+    for (int k = 0; k < countof(shift); k++) {
+        Choice c = r->choice;
+        c.bucket_bytes = shift[k] < 0 ? usual >> -shift[k] : usual << shift[k];
+        best = search_faster(best, search_try(s, &c));
+    }
+    return best;
+}
+
+static const Result *with_schedule(Search *s, const Result *best)
+{
+    if (s->q->ranks == 1 || s->q->m->plan.no_overlap)
+        return best;
+    return with_buckets(s, with_lead(s, best));
 }
 
 /* With all the time there is for places, which takes no more memory: if it does, then as it was
@@ -354,7 +529,7 @@ Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit)
         s.state[l] = -1;
     const Result *best = all_micro_batches(&s);
     if (best)
-        best = with_lead(&s, best);
+        best = with_schedule(&s, best);
     else
         try_least(&s);
     arena_free(s.scratch);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { BUDGETS = 64, TURNS = 8, GUESSES = 2 }; /* halving takes 6 turns */
+enum { BUDGETS = 64, GUESSES = 2, LITTLE = 256 };
 
 void search_parts(Search *s, Micro *m)
 {
@@ -20,10 +20,9 @@ void search_parts(Search *s, Micro *m)
                 .recompute = RECOMPUTE_ALL,
                 .lead = 1,
                 .probe = &m->probe};
-    Ask q = *s->q;
-    q.a = m->a;
-    m->head_bytes = search_head_bytes(plan_one(&q, &c));
-    s->work++;
+    const Plan *p = search_keep(s, &c, m->a);
+    m->head_bytes = search_head_bytes(p);
+    search_levels(s, m, p);
     m->n = m->probe.found.n;
     m->frontier = arena_array(m->a, Frontier, m->n + 1);
     m->mix = arena_array(m->a, MixClass, m->n + 1);
@@ -53,12 +52,13 @@ static int64_t capacity(const Search *s, const Micro *m, int64_t state)
 int64_t search_least_ps(const Search *s, const Micro *m, int64_t state)
 {
     if (!s->q->memory || !m->n)
-        return m->busy_ps;
+        return max64(m->busy_ps, m->comm_ps);
     int64_t room = capacity(s, m, state), more, all;
     Mix x = frontier_bound(m->a, m->mix, m->n, room);
     if (!x.fits)
         return INT64_MAX;
-    return mul_ok(x.lower_ps, m->rounds, &more) && add_ok(m->busy_ps, more, &all) ? all : INT64_MAX;
+    bool ok = mul_ok(x.lower_ps, m->rounds, &more) && add_ok(m->busy_ps, more, &all);
+    return ok ? max64(all, m->comm_ps) : INT64_MAX;
 }
 
 /* What check V25 computes: floor of fixed + sum of least options - multiplier * what is free. */
@@ -114,6 +114,8 @@ void search_add_bound(Search *s, const Micro *m, int64_t state)
             }
     }
     b.lower_ps = bound_value(&b);
+    if (b.lower_ps < m->comm_ps)
+        b = (Bounds){.lambda_den = 1, .fixed_ps = m->comm_ps, .lower_ps = m->comm_ps};
     if (!s->bound.lambda_den || b.lower_ps < s->bound.lower_ps)
         s->bound = b;
 }
@@ -140,58 +142,132 @@ static const uint64_t **take_mix(const Search *s, const Micro *m, const Mix *x)
 
 typedef struct Turn {
     MixChoice *choice;
+    int64_t ps;
     const Result *result;
 } Turn;
 
+/* The first turn is nearly there: can what another one computes less make it the best? */
+static bool is_hopeful(const Micro *m, const Turn *first, int64_t ps, const Result *best)
+{
+    if (!best)
+        return true;
+    int64_t less = first->ps > ps ? (first->ps - ps) * m->rounds : 0;
+    return first->result->step_ps - less <= best->step_ps + best->step_ps / (4 * NEARLY);
+}
+
+static bool keeps_most(const Micro *m, const Mix *x)
+{
+    for (int k = 0; k < m->n; k++)
+        if (x->choice[k].heavy < m->mix[k].n - 1 || x->choice[k].light < m->mix[k].n - 1)
+            return false;
+    return true;
+}
+
+static int64_t lightest_ps(const Blend *b)
+{
+    int64_t all = 0;
+    for (int k = 0; k < b->n && b->c[k].n; k++)
+        all += b->c[k].point[0].ps * b->c[k].count;
+    return all;
+}
+
+/* What a mix takes less than the candidate at the lightest is hidden behind something: nearly
+ * nothing of it shows. */
+static bool is_hidden(const Micro *m, const Blend *b, int64_t ps, const Result *r)
+{
+    int64_t less = (lightest_ps(b) - ps) * m->rounds, shows = b->base->step_ps - r->step_ps;
+    return less > b->base->step_ps / LITTLE && shows < less / 8;
+}
+
 /* The same mix again is not planned again. */
-static const Result *try_mix(Search *s, const Micro *m, const Result *all, const Mix *x, Turn *turn,
+static const Result *try_mix(Search *s, const Micro *m, const Blend *b, const Mix *x, Turn *turn,
                              int n)
 {
     for (int k = 0; k < n; k++)
-        if (memcmp(turn[k].choice, x->choice, (size_t)m->n * sizeof *x->choice) == 0)
+        if (memcmp(turn[k].choice, x->choice, (size_t)b->n * sizeof *x->choice) == 0)
             return turn[k].result;
-    Choice c = all->choice;
-    c.recompute = RECOMPUTE_AUTO;
-    c.kept = take_mix(s, m, x);
-    s->work--; /* all turns are counted at once */
+    Choice c = b->base->choice;
+    if (keeps_most(m, x))
+        c.recompute = RECOMPUTE_NONE;
+    else if (m->n) {
+        c.recompute = RECOMPUTE_AUTO;
+        c.kept = take_mix(s, m, x);
+    }
+    if (b->n > m->n) {
+        c.n_levels = b->base->n_groups;
+        c.levels = search_take_levels(s->q->a, m, x->choice + m->n, c.level, c.n_levels);
+    }
     return search_try(s, &c);
 }
 
-/* From the candidate that computes all again: what its mix will take, but for what changes in
- * kernels and in the overlap. */
-int64_t search_mix_ps(const Search *s, const Micro *m, const Result *all)
+Blend search_blend(const Micro *m, const Result *all)
 {
-    int64_t budget = m->kept_bytes + s->q->memory - all->arena_bytes, less = 0;
-    Mix x = frontier_mix(m->a, m->mix, m->n, budget);
-    for (int k = 0; k < m->n && m->mix[k].n; k++)
-        less += m->mix[k].point[0].ps * m->mix[k].count;
-    return x.fits ? all->step_ps - (less - x.ps) * m->rounds : all->step_ps;
+    return (Blend){.c = m->mix, .n = m->n, .base_bytes = m->kept_bytes, .base = all};
+}
+
+int64_t search_mix_ps(const Search *s, const Micro *m, const Blend *b)
+{
+    int64_t budget = b->base_bytes + max64(s->q->memory - b->base->arena_bytes, 0);
+    Mix x = frontier_mix(m->a, b->c, b->n, budget);
+    int64_t less = x.fits ? lightest_ps(b) - x.ps : 0;
+    return b->base->step_ps - less * m->rounds;
+}
+
+/* Between two budgets. */
+static int64_t step_bytes(const Blend *b)
+{
+    int64_t most = 0;
+    for (int k = 0; k < b->n; k++)
+        most += b->c[k].n ? b->c[k].point[b->c[k].n - 1].bytes * b->c[k].count : 0;
+    return max64((most - b->base_bytes) / BUDGETS, 1);
+}
+
+/* Where not even the first step fits the peak may be in what is computed again: with more of it
+ * kept there can be less. From `at` on, in wide steps. */
+static const Result *keep_more(Search *s, const Micro *m, const Blend *b, int64_t at,
+                               const Result *best)
+{
+    enum { WIDE = 4 };
+    int64_t each = step_bytes(b), most = b->base->arena_bytes + b->base->arena_bytes / 8;
+    for (; at <= BUDGETS / 4 && b->n; at *= WIDE) {
+        Mix x = frontier_mix(m->a, b->c, b->n, b->base_bytes + at * each);
+        const Result *r = try_mix(s, m, b, &x, NULL, 0);
+        best = search_faster(best, r);
+        if (r->fits || r->arena_bytes > most)
+            break;
+    }
+    return best;
+}
+
+void search_least_mix(Search *s, const Micro *m, const Blend *b)
+{
+    keep_more(s, m, b, 1, NULL);
 }
 
 /* Budgets in even steps from what must be kept to everything, the same whatever memory there is; of
  * those the largest whose plan fits: first by the room that is left, then by what was too much or
  * too little. What lives beside what is kept is not counted in a budget. */
-const Result *search_mix(Search *s, const Micro *m, const Result *all, const Result *best)
+const Result *search_mix(Search *s, const Micro *m, const Blend *b, const Result *best)
 {
-    Turn turn[TURNS];
-    int64_t most = 0, fits = 0, large = BUDGETS;
-    for (int k = 0; k < m->n; k++)
-        most += m->mix[k].n ? m->mix[k].point[m->mix[k].n - 1].bytes * m->mix[k].count : 0;
-    int64_t each = max64((most - m->kept_bytes) / BUDGETS, 1);
-    int64_t at = (s->q->memory - all->arena_bytes) / each;
-    for (int k = 0; k < TURNS && m->n && large - fits > 1; k++) {
+    Turn turn[MIX_TURNS];
+    int64_t fits = 0, large = BUDGETS, each = step_bytes(b);
+    int64_t at = max64(s->q->memory - b->base->arena_bytes, 0) / each;
+    for (int k = 0; k < MIX_TURNS && b->n && large - fits > 1; k++) {
         at = min64(max64(at, fits + 1), large - 1);
-        Mix x = frontier_mix(m->a, m->mix, m->n, m->kept_bytes + at * each);
-        turn[k] = (Turn){x.choice, try_mix(s, m, all, &x, turn, k)};
+        Mix x = frontier_mix(m->a, b->c, b->n, b->base_bytes + at * each);
+        if (k && !is_hopeful(m, &turn[0], x.ps, best))
+            break;
+        turn[k] = (Turn){x.choice, x.ps, try_mix(s, m, b, &x, turn, k)};
         const Result *r = turn[k].result;
-        int64_t room = s->q->memory - r->arena_bytes;
         best = search_faster(best, r);
+        if (!k && is_hidden(m, b, x.ps, r))
+            return best;
+        int64_t room = s->q->memory - r->arena_bytes;
         if (r->fits)
             fits = at;
         else
             large = at;
         at = k < GUESSES ? at + room / each - (room < 0) : fits + (large - fits) / 2;
     }
-    s->work += TURNS; /* as if all were taken: few depend on sizes */
-    return best;
+    return fits ? best : keep_more(s, m, b, 4, best);
 }

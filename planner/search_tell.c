@@ -9,10 +9,26 @@ enum { MOST_ALTERNATIVES = 24 };
 
 /* ---- alternatives ---- */
 
+/* "3 x 20, 1 x 13" */
+static const char *mixed_words(Arena *a, const Choice *c)
+{
+    StrBuf words = strbuf_new(a);
+    for (int l = N_LEVELS - 1; l >= 0; l--) {
+        int n = 0;
+        for (int k = 0; k < c->n_levels; k++)
+            n += c->levels[k] == (Level)l;
+        if (n)
+            strbuf_printf(&words, "%s%s x %d", words.n ? ", " : "", level_words.word[l], n);
+    }
+    return words.text;
+}
+
 static const char *zero_words(const Search *s, const Plan *p, const Choice *c)
 {
     if (s->q->ranks == 1)
         return "-";
+    if (c->levels)
+        return mixed_words(p->arena, c);
     return s->levels ? level_words.word[c->level] : arena_printf(p->arena, "as the file says");
 }
 
@@ -25,7 +41,13 @@ static const char *overlap_words(const Search *s, const Plan *p, const Choice *c
 {
     if (s->q->ranks == 1)
         return "-";
-    return p->overlap ? arena_printf(p->arena, "auto, lead %d", c->lead) : "off";
+    if (!p->overlap)
+        return "off";
+    if (!c->bucket_bytes)
+        return arena_printf(p->arena, "auto, lead %d", c->lead);
+    StrBuf bucket = strbuf_new(p->arena);
+    strbuf_bytes(&bucket, c->bucket_bytes);
+    return arena_printf(p->arena, "auto, lead %d, buckets of %s", c->lead, bucket.text);
 }
 
 /* In thousandths, rounded up: nothing that lost looks as good. */
@@ -151,7 +173,9 @@ void search_tell_no_fit(const Search *s)
     diag_note(q->d, NO_SPAN,
               "parameters and optimizer state take %s; micro-batch %lld in %lld rounds%s%s%s",
               kept.text, (long long)p->micro_batch, (long long)p->rounds,
-              least->choice.recompute == RECOMPUTE_ALL ? ", all recomputed" : "",
+              least->choice.recompute == RECOMPUTE_ALL ? ", all recomputed"
+              : least->choice.kept                     ? ", nearly all recomputed"
+                                                       : "",
               q->ranks > 1 && s->levels ? ", zero " : "",
               q->ranks > 1 && s->levels ? level_words.word[least->choice.level] : "");
     tell_roles(p, q->d);
