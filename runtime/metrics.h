@@ -1,7 +1,8 @@
 /* metrics.h - metrics.jsonl: one JSON object a line, written whole and at once.
  *
  * The first line describes the run; then {"step":..,"loss":..,"grad_norm":..,"lr":..,"tok_s":..,
- * "dt_ms":.., reports} per step (steps count from 1), {"step":..,"valid_loss":..,"valid_NAME":..}
+ * "dt_ms":.., "exposed_ms":.. (kernels waited for collectives or copies), reports} per step
+ * (steps count from 1), {"step":..,"valid_loss":..,"valid_NAME":..}
  * per evaluation, and a last line with "event". A value that is no number is null, and
  * "nonfinite":"nan" or "inf" follows. */
 #ifndef BMRT_METRICS_H

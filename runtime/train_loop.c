@@ -73,7 +73,14 @@ static bool counts_tokens(const bmrt_model *m)
     return false;
 }
 
-static BmStatus write_step(bmrt_run *run, const bmrt_step *s, double seconds, bmrt_error *e)
+/* Seconds that kernels have waited for collectives and copies. */
+static double waited(const bmrt_run *run)
+{
+    return run->world.streams ? bmrt_streams_waited(run->world.streams) : 0;
+}
+
+static BmStatus write_step(bmrt_run *run, const bmrt_step *s, double seconds, double exposed,
+                           bmrt_error *e)
 {
     const bmrt_program *p = &run->m->train;
     bmrt_metrics *f = &run->metrics;
@@ -85,6 +92,8 @@ static BmStatus write_step(bmrt_run *run, const bmrt_step *s, double seconds, bm
     bmrt_metrics_real(f, "lr", s->lr);
     bmrt_metrics_real(f, counts_tokens(run->m) ? "tok_s" : "samp_s", s->rate);
     bmrt_metrics_real(f, "dt_ms", seconds * 1e3);
+    if (run->world.streams)
+        bmrt_metrics_real(f, "exposed_ms", exposed * 1e3);
     for (int i = 0; i < p->n_report; i++)
         bmrt_metrics_real(f, p->report[i].name, bmrt_average_value(run, &p->report[i]));
     return bmrt_metrics_end(f, e);
@@ -128,7 +137,7 @@ static BmStatus train_step(bmrt_run *run, int *signal, bmrt_error *e)
 {
     const bmrt_model *m = run->m;
     const bmrt_program *p = &m->train;
-    double begin = bmrt_now();
+    double begin = bmrt_now(), before = waited(run);
     double lr = bmrt_write_host(run);
     BmStatus status = run_batch(run, signal, e);
     if (status != BMRT_OK)
@@ -143,7 +152,7 @@ static BmStatus train_step(bmrt_run *run, int *signal, bmrt_error *e)
         return status;
     double seconds = bmrt_now() - begin;
     s.rate = seconds > 0 ? (double)units_per_step(m) / seconds : 0;
-    status = write_step(run, &s, seconds, e);
+    status = write_step(run, &s, seconds, waited(run) - before, e);
     if (status != BMRT_OK)
         return status;
     if (!finite) {

@@ -20,7 +20,7 @@ train() {
     [ "$ranks" = 1 ] || set -- mpirun -n "$ranks" --oversubscribe --bind-to none "$@"
     expect 0 "$@" || return 1
     grep -vE '"schema"|"event":"done"' "$dir.jsonl" |
-        sed -E 's/"(tok_s|samp_s|dt_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g' >"$dir.lines"
+        sed -E 's/"(tok_s|samp_s|dt_ms|exposed_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g' >"$dir.lines"
 }
 
 hash_of() {

@@ -40,7 +40,7 @@ trained() {
     expect 0 start "$1/trainer" "$1" --stop-after 2 --valid fewer.txt --metrics "$1.$2.jsonl" \
         --save "$1.$2.safetensors" || return 1
     grep -vE '"schema"|"event":"done"' "$1.$2.jsonl" |
-        sed -E 's/"(tok_s|samp_s|dt_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g' >"$1.$2.lines"
+        sed -E 's/"(tok_s|samp_s|dt_ms|exposed_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g' >"$1.$2.lines"
 }
 
 runs=0

@@ -21,7 +21,7 @@ model() {
 
 lines() {
     grep -vE '"schema"|"event":"done"' "$1" |
-        sed -E 's/"(tok_s|samp_s|dt_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g'
+        sed -E 's/"(tok_s|samp_s|dt_ms|exposed_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g'
 }
 
 # Evaluation is summed in the order of each world.

@@ -34,7 +34,7 @@ planned() {
     expect 0 $tag/trainer --stop-after "$steps" --save $tag.safetensors --metrics $tag.jsonl \
         $(data_options $name) --threads 2 || return
     grep -vE '"schema"|"event":"done"' $tag.jsonl |
-        sed -E 's/"(tok_s|samp_s|dt_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g' >$tag.lines
+        sed -E 's/"(tok_s|samp_s|dt_ms|exposed_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g' >$tag.lines
     must "$tag: $steps steps are written" [ "$(grep -c grad_norm $tag.lines)" = "$steps" ]
     must "$tag: lines as of $name.none" cmp $name.none.lines $tag.lines
     must "$tag: weights as of $name.none" cmp $name.none.safetensors $tag.safetensors

@@ -27,7 +27,7 @@ sizes_of() {
 # lines FILE: what a run computed: no times, and not how it was planned.
 lines() {
     grep -vE '"schema"|"event":"done"' "$1" |
-        sed -E 's/"(tok_s|samp_s|dt_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g'
+        sed -E 's/"(tok_s|samp_s|dt_ms|exposed_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g'
 }
 
 # run_as TAG FOLDER OPTION...: its lines and weights are those of the sample's first run.
