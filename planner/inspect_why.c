@@ -110,8 +110,28 @@ static void zero_lines(Page *p, const char *zero)
     strbuf_add(&p->s, own.text);
 }
 
+/* "auto, lead 1, buckets of 2.00 MiB", "off" */
+static void overlap_lines(Page *p, const char *overlap)
+{
+    const char *lead = strstr(overlap, "lead "), *bucket = strstr(overlap, "buckets of ");
+    if (lead)
+        strbuf_printf(&p->s, "      lead = %d\n", (int)strtol(lead + 5, NULL, 10));
+    if (bucket) { /* powers of two: a whole number of the unit */
+        char *unit;
+        int n = (int)strtod(bucket + 11, &unit);
+        strbuf_printf(&p->s, "      bucket = %d%s\n", n, unit + strspn(unit, " "));
+    }
+    if (!lead && !bucket)
+        strbuf_printf(&p->s, "      overlap = %s\n", strcmp(overlap, "off") == 0 ? "off" : "auto");
+}
+
 static void force_lines(Page *p, const FileTry *t, Topic topic)
 {
+    if (topic == WHY_ZERO && t->zero && strstr(t->zero, " x ")) {
+        strbuf_add(&p->s, "  levels unit by unit: `groups[].level` of an edited plan "
+                          "(bmc compile --plan)\n");
+        return;
+    }
     strbuf_add(&p->s, "  in `plan { }` of the model's file this would force it:\n");
     switch (topic) {
     case WHY_MEMORY:
@@ -129,15 +149,9 @@ static void force_lines(Page *p, const FileTry *t, Topic topic)
                       : t->recompute && strcmp(t->recompute, "all") == 0 ? "all"
                                                                          : "auto");
         return;
-    case WHY_OVERLAP: {
-        const char *lead = t->overlap ? strstr(t->overlap, "lead ") : NULL;
-        if (lead)
-            strbuf_printf(&p->s, "      lead = %d\n", (int)strtol(lead + 5, NULL, 10));
-        else
-            strbuf_printf(&p->s, "      overlap = %s\n",
-                          t->overlap && strcmp(t->overlap, "off") == 0 ? "off" : "auto");
+    case WHY_OVERLAP:
+        overlap_lines(p, t->overlap ? t->overlap : "auto");
         return;
-    }
     }
 }
 

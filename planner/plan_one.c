@@ -50,6 +50,21 @@ static Level level_of(const Plan *p, const FlatGroup *g, const Choice *c)
     return l;
 }
 
+/* Groups as large, with the same optimizer: the planner has no other reason to tell them apart. */
+static const char *why_chosen(const Plan *p, const FlatGroup *g, const Choice *c)
+{
+    int alike = 0, same = 0;
+    for (int k = 0; k < p->group.n && c->levels; k++) {
+        const FlatGroup *x = &p->group.v[k];
+        bool like = x->used == g->used && x->optimizer == g->optimizer;
+        alike += like;
+        same += like && level_of(p, x, c) == g->level;
+    }
+    if (same == alike)
+        return "the planner's choice";
+    return arena_printf(p->arena, "the planner's choice for %d of %d alike", same, alike);
+}
+
 static void set_levels(Plan *p, const Choice *c)
 {
     for (int k = 0; k < p->group.n; k++) {
@@ -59,7 +74,7 @@ static void set_levels(Plan *p, const Choice *c)
         g->why = x->zero >= 0                              ? "the file says so"
                  : p->ranks == 1                           ? "one rank"
                  : g->level == LEVEL_0 && g->optimizer < 0 ? "it is not trained"
-                                                           : "the planner's choice";
+                                                           : why_chosen(p, g, c);
     }
 }
 

@@ -481,7 +481,9 @@ static const Result *with_buckets(Search *s, const Result *best)
     static const int shift[] = {-2, 2, 4};
     const Result *r = best;
     s->work += countof(shift);
-    int64_t usual = plan_bucket_bytes(s->q->machine);
+    int64_t usual = 1; /* about so: a round number for people */
+    while (usual <= plan_bucket_bytes(s->q->machine) / 2)
+        usual *= 2;
     if (r->exposed_ps <= r->step_ps / NEARLY / 4 || r->least_group >= usual << 4)
         return best;
     for (int k = 0; k < countof(shift); k++) {
