@@ -1,13 +1,14 @@
 # The plan never changes the numbers on many ranks either: levels x recompute x overlap, hybrid
 # groups, leads, buckets, offload, two micro-batches: the same losses, norms and weights, to the
 # bit; between worlds within rounding; with reduce = invariant the same bits again.
-#   FULL=1 sh ranks_same_bits.sh    the whole grid
+#   FULL=1 sh ranks_same_bits.sh    the whole grid (slow_ranks_grid.sh)
 . "$SOURCE/tests/e2e/lib_e2e.sh"
 command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
 [ -e "$BUILD/libbmrt_mpi.a" ] || skip "built without MPI"
 sanitized && skip "every process would be some twenty times slower"
 sample_data
 steps=3
+long=20 # between worlds
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 small="-D layers=3 -D width=64 -D heads=4 -D ctx=128"
 
@@ -47,6 +48,23 @@ go() {
     fi
     lines "$tag.jsonl" >"$tag.lines"
     sed -n 's/^{"hash":"\([0-9a-f]*\)".*/\1/p' "$tag/plan.json" | head -n 1 >>hashes
+    looks "$tag/plan.json" >>looks
+}
+
+# looks PLAN: what can be seen of it: bytes of the arenas, bytes sent, launches of each kind.
+looks() {
+    awk '/"program":"train"/ && match($0, /"kind":"[a-z_]*"/) {
+             n[substr($0, RSTART + 8, RLENGTH - 9)]++
+             if (match($0, /"sent":[0-9]+/)) sent += substr($0, RSTART + 7, RLENGTH - 7)
+             if (match($0, /"waits":\[[^]]+\]/)) waits++
+         }
+         match($0, /"arena_bytes":[0-9]+/) && !arena { arena = substr($0, RSTART, RLENGTH) }
+         match($0, /"host_bytes":[0-9]+/) && !host { host = substr($0, RSTART, RLENGTH) }
+         END {
+             printf "%s %s sent %d waits %d", arena, host, sent, waits
+             for (k in n) all = all " " k " " n[k]
+             print all
+         }' "$1"
 }
 
 # same TAG AS: what it computed, to the bit.
@@ -63,7 +81,60 @@ same() {
 
 runs=0
 : >hashes
+: >looks
 batch=48
+
+# different WHAT: no two plans since the last time have a hash in common, or look the same.
+different() {
+    must "$1: every plan has its own hash" [ "$(sort hashes | uniq -d | wc -l)" = 0 ]
+    must "$1: every plan can be told from the others" [ "$(sort looks | uniq -d | wc -l)" = 0 ]
+    : >hashes
+    : >looks
+}
+
+# arena RANKS PLAN: bytes it takes.
+arena() {
+    model arena $batch "" "$2"
+    # shellcheck disable=SC2086
+    "$BMC" plan arena.bm --ranks "$1" $small --micro-batch 4 -o arena.plan >/dev/null || return 1
+    sed -n 's/.*"arena_bytes":\([0-9]*\).*/\1/p' arena.plan/plan.json | head -n 1
+}
+
+# Worlds of 1, 3 and 4 ranks: the losses of more steps.
+worlds() {
+    steps=$long
+    variant 1 world1.first "" ""
+    variant 3 world3.first "" "zero = 2"
+    variant 4 world4.first "" "zero = 3"
+    near $sample.world3.first $sample.world1.first
+    near $sample.world4.first $sample.world1.first
+    steps=3
+    : >hashes
+    : >looks
+}
+
+# All levels x recompute x overlap; auto where memory is short, that it computes some again.
+grid() {
+    for z in 0 1 2 3 once; do
+        variant $1 "$2.z$z.offload" "" "zero = $z
+overlap = off
+offload = optimizer"
+        all=$(arena $1 "zero = $z
+recompute = all")
+        none=$(arena $1 "zero = $z
+recompute = none")
+        for r in none all auto; do
+            short=
+            [ $r = auto ] && short="--memory $(((all + none) / 2))"
+            for o in off auto; do
+                # shellcheck disable=SC2086
+                variant $1 "$2.z$z.$r.$o" "" "zero = $z
+recompute = $r
+overlap = $o" --micro-batch 4 $short
+            done
+        done
+    done
+}
 # variant RANKS TAG TRAIN PLAN [OPTION...]: as the first of its family (the tag up to the dot).
 variant() {
     ranks=$1
@@ -109,6 +180,7 @@ recompute = all" "$@"
 for sample in gpt llama; do
     stack=h
     [ $sample = llama ] && stack=model.layers
+    worlds
     variant 1 one.z0 "" ""
     variant 1 one.offload "" "offload $stack.* = optimizer
 offload $stack.1 = none"
@@ -141,23 +213,11 @@ offload = optimizer"
     variant 4 invariant.z3 "  reduce = invariant" "zero = 3" --micro-batch 4
     batch=48
     [ -n "${FULL:-}" ] || continue
-    for n in 4 3; do
-        family=four
-        [ $n = 3 ] && family=three
-        for z in 0 1 2 3 once; do
-            variant $n "$family.z$z.offload" "" "zero = $z
-overlap = off
-offload = optimizer"
-            for r in none all auto; do
-                for o in off auto; do
-                    variant $n "$family.z$z.$r.$o" "" "zero = $z
-recompute = $r
-overlap = $o"
-                done
-            done
-        done
-    done
+    different "$sample"
+    grid 4 four
+    grid 3 three
+    different "the grid of $sample"
 done
-must "every plan has its own hash" [ "$(sort hashes | uniq -d | wc -l)" = 0 ]
+different "the last"
 echo "$runs runs of $steps steps"
 exit $bad
