@@ -1,5 +1,6 @@
 /* search_tell.c - what the search found, for people: alternatives and why they lost, how far the
  * plan is from what cannot be beaten, or why there is none. */
+#include "planner/offsets.h"
 #include "planner/search.h"
 #include "planner/words.h"
 
@@ -153,6 +154,46 @@ static void tell_roles(const Plan *p, Diag *d)
     diag_note(d, NO_SPAN, "at its peak: %s", s.text ? s.text : "nothing");
 }
 
+/* What takes least on another number of ranks, or with each round's sums over ranks at once. */
+static int64_t least_on(const Ask *q, int64_t ranks, bool reduced)
+{
+    Arena *scratch = arena_new();
+    Model m = *q->m;
+    m.reduced = reduced;
+    Ask other = *q;
+    other.a = scratch;
+    other.m = &m;
+    other.ranks = ranks;
+    other.shared_by = m.plan.hybrid ? m.plan.hybrid : ranks;
+    Choice c = {.micro_batch = 1,
+                .level = LEVEL_3,
+                .recompute = RECOMPUTE_ALL,
+                .offsets_budget = OFFSETS_BUDGET / 64};
+    int64_t bytes = plan_one(&other, &c)->arena_bytes;
+    arena_free(scratch);
+    return bytes;
+}
+
+/* The fewest ranks, by doubling, that would do; less than `most`. What was found, or `most`. */
+static int64_t help_ranks(const Ask *q, bool reduced, int64_t most)
+{
+    bool other = reduced && !q->m->reduced;
+    int64_t n = other && q->ranks > 1 ? q->ranks : q->ranks * 2;
+    for (; n < most && n <= q->batch && q->batch % n == 0; n *= 2) {
+        int64_t least = least_on(q, n, reduced);
+        if (least > q->memory)
+            continue;
+        StrBuf need = strbuf_new(q->a);
+        strbuf_bytes(&need, least);
+        const char *on = arena_printf(q->a, "%lld ranks", (long long)n);
+        diag_help(q->d, "or %s%s%s: each would need %s or less", n > q->ranks ? on : "",
+                  other && n > q->ranks ? " and " : "", other ? "`accumulate = reduced`" : "",
+                  need.text);
+        return n;
+    }
+    return most;
+}
+
 void search_tell_no_fit(const Search *s)
 {
     const Ask *q = s->q;
@@ -180,9 +221,13 @@ void search_tell_no_fit(const Search *s)
               q->ranks > 1 && s->levels ? level_words.word[least->choice.level] : "");
     tell_roles(p, q->d);
     if (p->persistent_bytes > q->memory / 2)
-        diag_help(q->d, "give --memory %s or more, or share the state over more than %lld rank%s",
-                  need.text, (long long)q->ranks, q->ranks > 1 ? "s" : "");
+        diag_help(q->d, "give --memory %s or more, or share the state over more ranks", need.text);
     else
         diag_help(q->d, "give --memory %s or more, or make the model or its context smaller",
                   need.text);
+    if (m->invariant)
+        return; /* its rounds depend on the batch alone */
+    int64_t most = help_ranks(q, m->reduced, INT64_MAX);
+    if (!m->reduced)
+        help_ranks(q, true, most);
 }

@@ -374,6 +374,33 @@ static void what_is_told_when_nothing_fits(void **state)
     }
 }
 
+/* On the ranks that are told, with the setting that is told, there is a plan. */
+static void what_would_fit_does(void **state)
+{
+    (void)state;
+    Planned *t = gpt_of(8, 64, 64);
+    Ask q = planned_ask(t, 2, PLENTY);
+    Choice c = {.micro_batch = 1, .level = LEVEL_3, .recompute = RECOMPUTE_ALL, .lead = 0};
+    int64_t memory = plan_one(&q, &c)->arena_bytes * 6 / 10;
+    assert_null(planned_in(t, 2, 0, memory));
+    const Model *model = t->model;
+    int lines = 0;
+    for (const char *at = t->text; (at = strstr(at, "help: or ")); lines++) {
+        at += strlen("help: or ");
+        size_t n = strcspn(at, "\n");
+        Model *m = arena_make(t->arena, Model);
+        *m = *model;
+        m->reduced = strstr(arena_strndup(t->arena, at, n), "accumulate = reduced") != NULL;
+        t->model = m;
+        int64_t ranks = *at == '`' ? 2 : strtoll(at, NULL, 10);
+        Plan *p = planned_in(t, ranks, 0, memory);
+        if (!p)
+            fail_msg("nothing fits: %.*s", (int)n, at);
+    }
+    assert_int_equal(lines, 2);
+    planned_done(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +410,7 @@ int main(void)
         cmocka_unit_test(levels_are_mixed_where_memory_is_short),
         cmocka_unit_test(arenas_have_no_gap),
         cmocka_unit_test(what_is_told_when_nothing_fits),
+        cmocka_unit_test(what_would_fit_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
