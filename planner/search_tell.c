@@ -154,9 +154,16 @@ static void tell_roles(const Plan *p, Diag *d)
     diag_note(d, NO_SPAN, "at its peak: %s", s.text ? s.text : "nothing");
 }
 
-/* What takes least on another number of ranks, or with each round's sums over ranks at once. */
-static int64_t least_on(const Ask *q, int64_t ranks, bool reduced)
+/* The one that is asked for, or one. */
+static int64_t least_micro(const Search *s)
 {
+    return s->micro.v[s->micro.n - 1];
+}
+
+/* What takes least on another number of ranks, or with each round's sums over ranks at once. */
+static int64_t least_on(const Search *s, int64_t ranks, bool reduced)
+{
+    const Ask *q = s->q;
     Arena *scratch = arena_new();
     Model m = *q->m;
     m.reduced = reduced;
@@ -165,7 +172,7 @@ static int64_t least_on(const Ask *q, int64_t ranks, bool reduced)
     other.m = &m;
     other.ranks = ranks;
     other.shared_by = m.plan.hybrid ? m.plan.hybrid : ranks;
-    Choice c = {.micro_batch = 1,
+    Choice c = {.micro_batch = least_micro(s),
                 .level = LEVEL_3,
                 .recompute = RECOMPUTE_ALL,
                 .offsets_budget = OFFSETS_BUDGET / 64};
@@ -175,12 +182,13 @@ static int64_t least_on(const Ask *q, int64_t ranks, bool reduced)
 }
 
 /* The fewest ranks, by doubling, that would do; less than `most`. What was found, or `most`. */
-static int64_t help_ranks(const Ask *q, bool reduced, int64_t most)
+static int64_t help_ranks(const Search *s, bool reduced, int64_t most)
 {
+    const Ask *q = s->q;
     bool other = reduced && !q->m->reduced;
     int64_t n = other && q->ranks > 1 ? q->ranks : q->ranks * 2;
-    for (; n < most && n <= q->batch && q->batch % n == 0; n *= 2) {
-        int64_t least = least_on(q, n, reduced);
+    for (; n < most && n <= q->batch && q->batch % (n * least_micro(s)) == 0; n *= 2) {
+        int64_t least = least_on(s, n, reduced);
         if (least > q->memory)
             continue;
         StrBuf need = strbuf_new(q->a);
@@ -227,7 +235,7 @@ void search_tell_no_fit(const Search *s)
                   need.text);
     if (m->invariant)
         return; /* its rounds depend on the batch alone */
-    int64_t most = help_ranks(q, m->reduced, INT64_MAX);
+    int64_t most = help_ranks(s, m->reduced, INT64_MAX);
     if (!m->reduced)
-        help_ranks(q, true, most);
+        help_ranks(s, true, most);
 }

@@ -49,6 +49,7 @@ go() {
     lines "$tag.jsonl" >"$tag.lines"
     sed -n 's/^{"hash":"\([0-9a-f]*\)".*/\1/p' "$tag/plan.json" | head -n 1 >>hashes
     looks "$tag/plan.json" >>looks
+    cp "$tag/plan.json" "$tag.plan.json"
 }
 
 # looks PLAN: what can be seen of it: bytes of the arenas, bytes sent, launches of each kind.
@@ -98,6 +99,23 @@ arena() {
     # shellcheck disable=SC2086
     "$BMC" plan arena.bm --ranks "$1" $small --micro-batch 4 -o arena.plan >/dev/null || return 1
     sed -n 's/.*"arena_bytes":\([0-9]*\).*/\1/p' arena.plan/plan.json | head -n 1
+}
+
+# The planner's own mix: links so slow and memory so short that units differ in their levels.
+chosen() {
+    few=$small
+    small="-D layers=8 -D width=64 -D heads=4 -D ctx=128"
+    sed -E 's/("(node|net)_link": \{"alpha_ps": )[0-9]+(, "bytes_per_s": )[0-9]+/\110000000\3100000000/' \
+        "$SOURCE/planner/machines/cpu.json" >slow.json
+    three=$(arena "$1" "zero = 3
+recompute = none")
+    one=$(arena "$1" "zero = 1
+recompute = none")
+    variant "$1" chosen.first "" "zero = 3" --micro-batch 4
+    variant "$1" chosen.mixed "" "recompute = none" --micro-batch 4 --machine slow.json \
+        --memory $(((three + one) / 2))
+    must "levels are mixed" grep -q '"zero":"[a-z0-9]* x [0-9]*, ' "$sample.chosen.mixed.$1.plan.json"
+    small=$few
 }
 
 # Worlds of 1, 3 and 4 ranks: the losses of more steps.
@@ -197,6 +215,7 @@ recompute $stack.1 = all"
 hybrid = 2"
     variant 4 four.offload "" "zero = 2
 offload = optimizer"
+    chosen 4
     levels 3 three ""
     variant 3 three.offload "" "zero = 3
 offload = optimizer"
