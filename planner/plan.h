@@ -107,7 +107,6 @@ typedef struct Step {
                      functions) */
     bool backward, recompute;
     int region; /* 0: none; steps of one region run chunk by chunk of samples (the loss head) */
-    bool onto;  /* adds to its accumulator in the first round too: another step wrote it before */
     bool anew;  /* overwrites its accumulator in every round: rounds are added up elsewhere */
     Stream stream;
     When when;

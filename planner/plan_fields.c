@@ -189,7 +189,6 @@ static const Field step_field[] = {
     F("backward", F_BOOL, FileStep, backward),
     F("recompute", F_BOOL, FileStep, recompute),
     F("accumulates", F_BOOL, FileStep, accumulates),
-    F("onto", F_BOOL, FileStep, onto),
     F("anew", F_BOOL, FileStep, anew),
     F_WORDS("when", F_WORD, FileStep, when, &when_words),
     F_TO("args", F_REFS, FileStep, args, REF_BUFFERS),

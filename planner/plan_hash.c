@@ -52,7 +52,7 @@ static uint64_t hash_group(uint64_t h, const FlatGroup *g)
 static uint64_t hash_step(uint64_t h, const Step *s)
 {
     h = mix(mix(mix(h, s->kernel->id), s->phase), s->program);
-    h = mix(mix(mix(mix(mix(h, s->stream), s->when), s->onto), s->anew), s->region);
+    h = mix(mix(mix(mix(h, s->stream), s->when), s->anew), s->region);
     for (int k = 0; k < N_STREAMS; k++)
         h = mix(h, s->wait[k]);
     for (int k = 0; k < s->kernel->n_arg; k++)

@@ -138,7 +138,6 @@ static void put_step(Writer *w, const Step *t)
     key_bool(s, "backward", t->backward);
     key_bool(s, "recompute", t->recompute);
     key_bool(s, "accumulates", accumulates);
-    key_bool(s, "onto", t->onto);
     key_bool(s, "anew", t->anew);
     key_text(s, "when", when_words.word[t->when]);
     put_args(s, t);

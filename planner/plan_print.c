@@ -147,8 +147,6 @@ static void print_turn(StrBuf *s, const Step *t)
             strbuf_printf(s, "%s%d", sep, t->wait[i]);
             sep = ",";
         }
-    if (t->onto)
-        strbuf_add(s, " onto");
     if (t->sent)
         strbuf_printf(s, " sends %lld", (long long)t->sent);
 }

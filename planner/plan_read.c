@@ -438,7 +438,9 @@ static bool top_keys(Reader *r, const json_t *o)
         return fail(r, NULL, "an object is wanted, not %s", kind_of(o));
     int64_t version = json_integer_value(json_object_get(o, "version"));
     if (version != PLAN_FILE_VERSION)
-        return fail(r, "version", "this bmc reads plans of version %d only", PLAN_FILE_VERSION);
+        return fail(r, "version",
+                    "this bmc reads plans of version %d only: compile the model again",
+                    PLAN_FILE_VERSION);
     json_t *all = (json_t *)(uintptr_t)o;
     for (void *it = json_object_iter(all); it; it = json_object_iter_next(all, it)) {
         const char *key = json_object_iter_key(it);

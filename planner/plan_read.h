@@ -8,7 +8,7 @@
 
 #include "planner/words.h"
 
-enum { PLAN_FILE_VERSION = 2 };
+enum { PLAN_FILE_VERSION = 3 };
 
 /* No byte count in a plan file is larger: sums over all its entries still fit 64 bits. */
 #define PLAN_MAX_BYTES ((int64_t)1 << 50)
@@ -129,7 +129,7 @@ typedef struct FileStep {
     Sizes offsets, by_rank; /* as many as args */
     Sizes ends; /* of args without a batch: bytes from the buffer's start it stays below; as many as
                    args, or none: what it touches ends with the buffer */
-    bool backward, recompute, accumulates, onto, anew;
+    bool backward, recompute, accumulates, anew;
     int when; /* When */
     int64_t flops, bytes, ps, sent;
     int group; /* -1: none */

@@ -247,12 +247,6 @@ static void add_piece(Flow *f, int step, const Use *u, Piece *x)
     unsigned turn = 1u << f->turn;
     bool anew = s->anew || f->turn == 0;
     flow_heard(f, step, x->writer);
-    if (s->onto) {
-        if (x->writer < 0 || !x->sum || !(x->turns & turn))
-            flow_broken(f, step, CHECK_V20, "%s adds onto %s, and nothing was there before it",
-                        the_step(t, step), the_range(f, u, x));
-        return;
-    }
     if (anew && x->writer >= 0 && x->writer != step && (x->turns & turn) && x->seen <= x->time &&
         !x->zero && t->step[x->writer].phase == s->phase)
         flow_broken(f, step, CHECK_V20,

@@ -200,7 +200,6 @@ static bool fill_step(Table *t, const Plan *p, int i)
                       .kind = (int)step_kind(s->kernel),
                       .stream = (int)s->stream,
                       .when = (int)s->when,
-                      .onto = s->onto,
                       .anew = s->anew,
                       .recompute = s->recompute,
                       .backward = s->backward,

@@ -33,7 +33,7 @@ typedef struct TableStep {
     int kind; /* StepKind */
     int stream, when;
     int wait[N_STREAMS];
-    bool onto, anew, recompute, backward;
+    bool anew, recompute, backward;
     bool adds; /* its kernel may add to what it writes */
     bool tree;
     int64_t chunk;

@@ -126,7 +126,6 @@ static void fill_steps(Table *t, const PlanFile *f)
                                  .kind = s->kind,
                                  .stream = s->stream,
                                  .when = s->when,
-                                 .onto = s->onto,
                                  .anew = s->anew,
                                  .recompute = s->recompute,
                                  .backward = s->backward,

@@ -179,7 +179,6 @@ static bool overwrite_sum(Mutant *m)
         return false;
     Kernel *k = mutant_kernel(m, &m->p->step.v[i]);
     k->gemm.accumulates = k->tpl.accumulates = false;
-    m->p->step.v[i].onto = false;
     return true;
 }
 /* A sum that is made beside another one is never added to it. */
@@ -195,7 +194,7 @@ static bool drop_beside(Mutant *m)
 }
 static bool is_anew(const Plan *p, const Step *s)
 {
-    return s->anew && !s->onto && p->rounds > 1;
+    return s->anew && p->rounds > 1;
 }
 static bool drop_anew(Mutant *m)
 {

@@ -96,7 +96,7 @@ static inline void run_kernel(World *w, int rank, const Step *s)
     }
     for (int i = 0; i < k->n_arg; i++) {
         RunSpan x = run_arg(w, rank, s, i);
-        bool old = adds && (s->onto || (!s->anew && w->turn > 0));
+        bool old = adds && !s->anew && w->turn > 0;
         for (int64_t j = 0; k->arg_written[i] && j < x.n; j++)
             x.cell[j] = (old ? x.cell[j] : 0) + run_mix(h, (uint64_t)(i * 1000003 + j));
     }

@@ -89,7 +89,7 @@ static void check_steps(const Plan *p, const PlanFile *f)
         assert_int_equal(c->accumulates, adds);
         assert_int_equal(c->stream, s->stream);
         assert_int_equal(c->when, s->when);
-        assert_int_equal(c->onto, s->onto);
+        assert_int_equal(c->anew, s->anew);
         assert_int_equal(c->ps, s->ps);
         assert_int_equal(c->sent, s->sent);
         assert_int_equal(c->group, s->group);
@@ -268,7 +268,7 @@ static void every_number(void **state)
                      .why = "slower by 3 %"};
     vec_push(a, &p->tried, t);
     p->buffer.v[3].host = true;
-    p->step.v[4].onto = true;
+    p->step.v[4].anew = true;
     PlanFile *f = read_ok(a, json_of(a, p));
     assert_int_equal(f->kernel[0].gaps.n, 2);
     assert_memory_equal(f->kernel[0].gaps.v, gap, sizeof gap);
@@ -292,7 +292,7 @@ static void every_number(void **state)
     assert_string_equal(f->tried[0].overlap, "lead 1");
     assert_true(f->tried[0].fits);
     assert_string_equal(f->tried[0].why, t.why);
-    assert_true(f->step[4].onto && !f->step[5].onto);
+    assert_true(f->step[4].anew && !f->step[5].anew);
     assert_true(f->buffer[3].host && !f->buffer[4].host);
     arena_free(a);
 }
@@ -347,7 +347,7 @@ typedef struct Bad {
 
 static const Bad bad[] = {
     {"", "\"hash\"", "\"hush\"", "p.json: unknown key 'hush'"},
-    {"", "\"version\":2", "\"version\":1", "version: this bmc reads plans of version 2 only"},
+    {"", "\"version\":3", "\"version\":2", "version: this bmc reads plans of version 3 only"},
     {"", "0123456789abcdef", "0123456789ABCDEF", "hash: '0123456789ABCDEF' is not 16"},
     {"", "\"ranks\":1", "\"ranks\":1.0", "ranks: a whole number is wanted, not a number with"},
     {"", "\"ranks\":1", "\"ranks\":-1", "ranks: -1 is not in 0.."},

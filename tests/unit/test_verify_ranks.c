@@ -177,7 +177,6 @@ static void hash_steps(Arena *a, Plan *p, uint64_t was)
         for (int k = 0; k < N_STREAMS; k++)
             CHANGED(s->wait[k], 1);
         CHANGED(s->region, 1);
-        FLIPPED(s->onto);
         FLIPPED(s->anew);
         s->when = (When)(s->when ^ 1);
         assert_true(plan_hash(p) != was);
