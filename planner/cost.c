@@ -1,9 +1,6 @@
 /* cost.c - work over the machine's rates: kernels, collectives, copies. */
 #include "planner/cost.h"
 
-const char *const time_class_name[N_TIME_CLASSES] = {
-    [TIME_MATH] = "MATH", [TIME_MEMORY] = "MEMORY", [TIME_NET] = "NET", [TIME_LAUNCH] = "LAUNCH"};
-
 #define PS_PER_S INT64_C(1000000000000)
 
 __extension__ typedef __int128 Wide;
@@ -219,6 +216,9 @@ int64_t cost_step(const Machine *m, const Plan *p, const Step *s)
 
 void cost_plan(const Machine *m, Plan *p)
 {
-    for (int i = 0; i < p->step.n; i++)
-        p->step.v[i].ps = cost_step(m, p, &p->step.v[i]);
+    for (int i = 0; i < p->step.n; i++) {
+        StepCost c = cost_of(m, p, &p->step.v[i]);
+        p->step.v[i].ps = c.ps;
+        p->step.v[i].cls = c.cls;
+    }
 }

@@ -13,9 +13,6 @@
 
 #include "planner/plan.h"
 
-typedef enum TimeClass { TIME_MATH, TIME_MEMORY, TIME_NET, TIME_LAUNCH, N_TIME_CLASSES } TimeClass;
-extern const char *const time_class_name[N_TIME_CLASSES]; /* "MATH" "MEMORY" "NET" "LAUNCH" */
-
 typedef struct StepCost {
     int64_t ps; /* launch + net + the longer of math and memory */
     int64_t math_ps, memory_ps, net_ps, launch_ps;
@@ -29,7 +26,7 @@ typedef struct StepCost {
 StepCost cost_of(const Machine *m, const Plan *p, const Step *s);
 int64_t cost_step(const Machine *m, const Plan *p, const Step *s);
 
-/* Sets `ps` of all steps. */
+/* Sets `ps` and `cls` of all steps. */
 void cost_plan(const Machine *m, Plan *p);
 
 /* ---- what it is made of: cost_work.c counts, cost.c divides ---- */

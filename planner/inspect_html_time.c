@@ -50,8 +50,24 @@ typedef struct Box {
     const FileStep *step; /* the first */
     const char *place;
     int64_t from, to;
+    int64_t of_class[N_TIME_CLASSES]; /* ps of its steps */
     int n;
 } Box;
+
+/* "math 1.20 ms, memory 300 us"; one step's class has the box's whole time. */
+static void put_classes(Page *p, const Box *b)
+{
+    const char *sep = "\n";
+    for (int k = 0; k < N_TIME_CLASSES; k++) {
+        if (!b->of_class[k])
+            continue;
+        html_text(p, sep);
+        html_text(p, class_words.word[k]);
+        if (b->n > 1)
+            html_text(p, arena_printf(p->a, " %s", page_ps(p, b->of_class[k])));
+        sep = ", ";
+    }
+}
 
 static void put_box(Chart *c, const Box *b)
 {
@@ -67,6 +83,7 @@ static void put_box(Chart *c, const Box *b)
         p, arena_printf(p->a, "\n%s, from %s", page_ps(p, b->to - b->from), page_ps(p, b->from)));
     html_text(p, b->n > 1 ? arena_printf(p->a, "\n%d steps from %d on", b->n, s->id)
                           : arena_printf(p->a, "\nstep %d: %s", s->id, s->what));
+    put_classes(p, b);
     if (s->sent)
         html_text(p, arena_printf(p->a, "\n%s sent", page_bytes(p, s->sent)));
     strbuf_add(&p->s, "</title></rect>\n");
@@ -103,6 +120,8 @@ static void put_lane(Chart *c, int stream)
             put_wait(c, free_at, o->from, place);
         b.to = free_at = o->to;
         b.n++;
+        if (s->cls >= 0)
+            b.of_class[s->cls] = sum_capped(b.of_class[s->cls], o->to - o->from);
     }
     put_box(c, &b);
     if (stream == STREAM_COMPUTE)
@@ -205,6 +224,28 @@ static void legend(Page *p, const Lanes *l)
     strbuf_add(&p->s, "</div>\n");
 }
 
+static void classes(Page *p)
+{
+    ClassTime time[N_TIME_CLASSES];
+    int64_t all;
+    if (!class_times(p->f, time, &all) || !all)
+        return;
+    strbuf_add(&p->s, "<p class=\"below\" style=\"margin:16px 0 4px\">What bounds each step, in "
+                      "all streams, hidden or not.</p>\n");
+    HtmlTable t = html_table(p, "Class|>Steps|>Time|>Share|");
+    for (int k = 0; k < N_TIME_CLASSES; k++) {
+        double share = (double)time[k].ps / (double)all;
+        if (!time[k].steps)
+            continue;
+        html_cell(&t, class_words.word[k]);
+        html_cell(&t, page_grouped(p, time[k].steps));
+        html_cell(&t, page_ps(p, time[k].ps));
+        html_cell(&t, arena_printf(p->a, "%.1f %%", 100 * share));
+        html_bar(&t, share, "#5f8fb8");
+    }
+    html_table_end(&t);
+}
+
 void html_timeline(Page *p)
 {
     const PlanFile *f = p->f;
@@ -223,4 +264,5 @@ void html_timeline(Page *p)
             (double)l.turn.v[i].ps * (double)l.turn.v[i].times >= (double)l.ps / 100)
             put_turn(p, &l, &l.turn.v[i]);
     legend(p, &l);
+    classes(p);
 }

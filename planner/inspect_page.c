@@ -250,6 +250,23 @@ int64_t step_runs(const PlanFile *f, const FileStep *s)
     return loop && rounds > 0 ? rounds : 1; /* 0: as many as the data has; counted once */
 }
 
+bool class_times(const PlanFile *f, ClassTime *time, int64_t *all_ps)
+{
+    *all_ps = 0;
+    for (int k = 0; k < N_TIME_CLASSES; k++)
+        time[k] = (ClassTime){0};
+    for (int i = 0; i < f->n_step; i++) {
+        const FileStep *s = &f->step[i];
+        if (s->program != PROGRAM_TRAIN || s->cls < 0)
+            continue;
+        int64_t ps = product_capped(s->ps, step_runs(f, s));
+        time[s->cls].steps++;
+        time[s->cls].ps = sum_capped(time[s->cls].ps, ps);
+        *all_ps = sum_capped(*all_ps, ps);
+    }
+    return f->machine != NULL;
+}
+
 const char *step_way(const FileStep *s)
 {
     return s->recompute ? "recompute" : s->backward ? "backward" : "forward";

@@ -90,6 +90,12 @@ const char *path_join(Arena *a, const char *x, const char *y);
 int64_t step_runs(const PlanFile *f, const FileStep *s);
 const char *step_way(const FileStep *s); /* "forward", "backward", "recompute" */
 const char *step_way_in(const PlanFile *f, const FileStep *s); /* of other streams' steps too */
+/* By TimeClass: the steps of the training program, and their predicted time in one optimizer step,
+ * of all streams. False: the plan is for no machine. */
+typedef struct ClassTime {
+    int64_t steps, ps;
+} ClassTime;
+bool class_times(const PlanFile *f, ClassTime *time, int64_t *all_ps);
 /* Live bytes by step: everything persistent, and the rest. */
 int64_t *live_bytes(Page *p);
 int64_t bytes_rounded(const FileBuffer *b);

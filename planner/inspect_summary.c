@@ -206,6 +206,27 @@ static void print_work(Page *p, const char *first, const Work *w, int n, int sho
     grid_print(&g, 2);
 }
 
+static void summary_classes(Page *p)
+{
+    ClassTime time[N_TIME_CLASSES];
+    int64_t all;
+    if (!class_times(p->f, time, &all))
+        return;
+    page_heading(p, "time by class: what bounds each step, in all streams, hidden or not");
+    Grid g = grid_new(p, "class|>steps|>time|>share");
+    for (int k = 0; k < N_TIME_CLASSES; k++) {
+        double share = all > 0 ? (double)time[k].ps / (double)all : 0;
+        if (!time[k].steps)
+            continue;
+        grid_cell(&g, class_words.word[k]);
+        grid_cell(&g, page_grouped(p, time[k].steps));
+        grid_cell(&g, page_ps(p, time[k].ps));
+        grid_cell(&g, arena_printf(p->a, "%.1f %%", 100 * share));
+        grid_share(&g, share);
+    }
+    grid_print(&g, 2);
+}
+
 static void summary_work(Page *p)
 {
     const PlanFile *f = p->f;
@@ -223,6 +244,7 @@ static void summary_work(Page *p)
     qsort(kind, N_STEP_KINDS, sizeof *kind, by_flops);
     page_heading(p, "work of one training step (bars: share of flops)");
     print_work(p, "kind", kind, N_STEP_KINDS, N_STEP_KINDS, false, true);
+    summary_classes(p);
     qsort(kernel, (size_t)f->n_kernel, sizeof *kernel, by_flops);
     page_heading(p, "kernels with most flops");
     print_work(p, "kernel", kernel, f->n_kernel, SHOWN, true, true);

@@ -56,8 +56,8 @@ static uint64_t run_like(const PlanFile *f, int first, int n)
     uint64_t h = 0;
     for (int i = first; i < first + n; i++) {
         const FileStep *s = &f->step[i];
-        int word[] = {s->kernel,   s->program,   s->phase,         s->region,
-                      s->backward, s->recompute, unit_of(f, s) > 0};
+        int word[] = {s->kernel,   s->program,   s->phase,          s->region,
+                      s->backward, s->recompute, unit_of(f, s) > 0, s->cls};
         h = hash_bytes(h, word, sizeof word);
         h = hash_bytes(h, relative(f, s), strlen(relative(f, s)));
     }
@@ -131,6 +131,11 @@ static void print_order(Page *p, const FileStep *s)
     }
 }
 
+static const char *class_word(const FileStep *s)
+{
+    return s->cls >= 0 ? class_words.word[s->cls] : "";
+}
+
 static void print_step(Timeline *t, const FileStep *s)
 {
     Page *p = t->p;
@@ -138,7 +143,7 @@ static void print_step(Timeline *t, const FileStep *s)
                   t->path_width, relative(p->f, s), t->kernel_width, p->f->kernel[s->kernel].name,
                   page_count(p, s->flops), page_bytes(p, s->bytes));
     if (t->known)
-        strbuf_printf(&p->s, "%8s  ", s->ps ? page_ps(p, s->ps) : "");
+        strbuf_printf(&p->s, "%8s  %-6s  ", s->ps ? page_ps(p, s->ps) : "", class_word(s));
     page_bar(p, t->most > 0 ? weight(t, s->flops, s->bytes, s->ps) / t->most : 0, 24);
     print_order(p, s);
     while (p->s.n && p->s.text[p->s.n - 1] == ' ')
@@ -190,11 +195,11 @@ static void print_once(Timeline *t, int first, int n)
     Alikes all = alikes_new(p->a);
     for (int i = first; i < first + n; i++) {
         const FileStep *s = &f->step[i];
-        const char *key =
-            arena_printf(p->a, "%d %d %d %d", s->kernel, s->backward, s->recompute, s->stream);
+        const char *key = arena_printf(p->a, "%d %d %d %d %d", s->kernel, s->backward, s->recompute,
+                                       s->stream, s->cls);
         alikes_add(&all, s->path, key, i, s->flops, s->bytes, s->ps);
     }
-    Grid g = grid_new(p, t->known ? ">step|kind|path|>times|kernel|>flops|>moved|>time"
+    Grid g = grid_new(p, t->known ? ">step|kind|path|>times|kernel|>flops|>moved|>time|class"
                                   : ">step|kind|path|>times|kernel|>flops|>moved");
     for (int i = 0; i < all.row.n; i++) {
         const Alike *r = &all.row.v[i];
@@ -206,8 +211,10 @@ static void print_once(Timeline *t, int first, int n)
         grid_cell(&g, f->kernel[s->kernel].name);
         grid_cell(&g, page_count(p, r->sum[0]));
         grid_cell(&g, page_bytes(p, r->sum[1]));
-        if (t->known)
+        if (t->known) {
             grid_cell(&g, r->sum[2] ? page_ps(p, r->sum[2]) : "");
+            grid_cell(&g, class_word(s));
+        }
         double heavy = weight(t, r->sum[0], r->sum[1], r->sum[2]);
         grid_share(&g, t->most > 0 ? heavy / t->most : 0);
     }
@@ -247,8 +254,8 @@ void page_timeline(Page *p)
     }
     page_heading(p, "steps of %s, in order", f->model);
     if (t.known)
-        strbuf_add(&p->s, "  step, kind, path, kernel, flops, bytes moved, time; bars: time, "
-                          "against the longest step\n");
+        strbuf_add(&p->s, "  step, kind, path, kernel, flops, bytes moved, time and what "
+                          "bounds it; bars: time, against the longest step\n");
     else
         strbuf_printf(&p->s,
                       "  step, kind, path, kernel, flops, bytes moved; bars: the larger of bytes "

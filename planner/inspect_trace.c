@@ -70,6 +70,8 @@ static void slot_event(Trace *t, const FileStep *st, const Slot *c, int64_t at, 
         strbuf_add(s, ",\"at\":");
         strbuf_json(s, st->at);
     }
+    if (st->cls >= 0)
+        strbuf_printf(s, ",\"class\":\"%s\"", class_words.word[st->cls]);
     strbuf_printf(s, ",\"flops\":%lld,\"bytes\":%lld,\"sent\":%lld}}", (long long)st->flops,
                   (long long)st->bytes, (long long)st->sent);
 }

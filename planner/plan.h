@@ -85,6 +85,14 @@ typedef enum When { /* in which rounds a step of PHASE_ROUND or PHASE_WEIGHT run
                     N_WHEN
 } When;
 
+typedef enum TimeClass { /* what most of a step's predicted time is spent on */
+                         TIME_MATH,
+                         TIME_MEMORY,
+                         TIME_NET, /* between ranks, or between device and host */
+                         TIME_LAUNCH,
+                         N_TIME_CLASSES
+} TimeClass;
+
 typedef struct NamedValue { /* a value of the forward pass with a name in the model */
     const char *path;
     int instance;
@@ -111,10 +119,11 @@ typedef struct Step {
     Stream stream;
     When when;
     int wait[N_STREAMS]; /* by stream: the last step there that must be over; -1: none */
-    int64_t ps;   /* predicted time of one run (a region: of all its chunks); 0 without a cost
-                     model */
-    int64_t sent; /* collectives: payload bytes this rank sends in one run */
-    int group;    /* collectives and flat updates: whose; the first one's of several; -1 */
+    int64_t ps;    /* predicted time of one run (a region: of all its chunks); 0 without a cost
+                      model */
+    TimeClass cls; /* of `ps`; with a machine only */
+    int64_t sent;  /* collectives: payload bytes this rank sends in one run */
+    int group;     /* collectives and flat updates: whose; the first one's of several; -1 */
     VEC(NamedValue) named; /* of what it makes; for the trainer's --inspect, not in plan.json */
 } Step;
 

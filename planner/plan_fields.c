@@ -198,6 +198,7 @@ static const Field step_field[] = {
     F("flops", F_COUNT, FileStep, flops),
     F("bytes", F_COUNT, FileStep, bytes),
     F("ps", F_COUNT, FileStep, ps),
+    F_WORDS("class", F_WORD_NULL, FileStep, cls, &class_words),
     F("sent", F_BYTES, FileStep, sent),
     F_TO("group", F_REF_NONE, FileStep, group, REF_GROUPS),
 };

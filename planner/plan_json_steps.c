@@ -145,6 +145,7 @@ static void put_step(Writer *w, const Step *t)
     key_int(s, "flops", k->flops * turns(w->p, t));
     key_int(s, "bytes", k->bytes * turns(w->p, t));
     key_int(s, "ps", t->ps);
+    key_text_null(s, "class", w->p->machine ? class_words.word[t->cls] : NULL);
     key_int(s, "sent", t->sent);
     key_int(s, "group", t->group);
 }

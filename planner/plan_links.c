@@ -102,6 +102,18 @@ static bool check_waits(Links *l, FileStep *s)
     return true;
 }
 
+/* Only what communicates or copies takes the time of a link. */
+static bool check_class(Links *l, const FileStep *s)
+{
+    if (s->cls < 0 && l->f->machine)
+        return wrong(l, "class", "null, but the plan is for a machine");
+    if (s->cls >= 0 && !l->f->machine)
+        return wrong(l, "class", "%s, but the plan is for no machine", class_words.word[s->cls]);
+    bool moves = kind_is_collective((StepKind)s->kind) || s->kind == KIND_COPY;
+    return s->cls != TIME_NET || moves ||
+           wrong(l, "class", "net, but a %s step sends nothing", kind_words.word[s->kind]);
+}
+
 static bool check_step(Links *l, int i)
 {
     PlanFile *f = l->f;
@@ -124,7 +136,7 @@ static bool check_step(Links *l, int i)
     if (k->kind != s->kind)
         return wrong(l, "kind", "%s, but its kernel is %s", kind_words.word[s->kind],
                      kind_words.word[k->kind]);
-    return check_waits(l, s);
+    return check_class(l, s) && check_waits(l, s);
 }
 
 static bool check_term(Links *l, int i)

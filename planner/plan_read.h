@@ -132,6 +132,7 @@ typedef struct FileStep {
     bool backward, recompute, accumulates, anew;
     int when; /* When */
     int64_t flops, bytes, ps, sent;
+    int cls;   /* TimeClass of `ps`; -1: no machine */
     int group; /* -1: none */
 } FileStep;
 

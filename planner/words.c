@@ -34,6 +34,8 @@ WORDS(keep, RECOMPUTE_ALL + 1, [RECOMPUTE_AUTO] = "kept", [RECOMPUTE_NONE] = "no
       [RECOMPUTE_ALL] = "all")
 WORDS(accumulate, 2, "local", "reduced")
 WORDS(reduce, 2, "ordered", "invariant")
+WORDS(class, N_TIME_CLASSES, [TIME_MATH] = "math", [TIME_MEMORY] = "memory", [TIME_NET] = "net",
+      [TIME_LAUNCH] = "launch")
 WORDS(access, N_ACCESSES, [ACCESS_READ] = "read", [ACCESS_WRITE] = "write",
       [ACCESS_UPDATE] = "update", [ACCESS_ADD] = "add")
 

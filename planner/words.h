@@ -23,6 +23,7 @@ extern const Words level_words;      /* Level: "0" "1" "2" "3" "once" */
 extern const Words keep_words;       /* RecomputeRule: "kept" "none" "all" */
 extern const Words accumulate_words; /* Plan.reduced: "local" "reduced" */
 extern const Words reduce_words;     /* Plan.invariant: "ordered" "invariant" */
+extern const Words class_words;      /* TimeClass: "math" "memory" "net" "launch" */
 extern const Words access_words;     /* FileAccess: "read" "write" "update" "add" */
 
 typedef enum StepKind {

@@ -15,6 +15,12 @@ for page in "" --params --memory --timeline --comm --recompute --html --trace '-
     test -s out
 done
 "$BMC" inspect run --params --rank 3 | grep -q "rank 3's elements"
+"$BMC" inspect h100 >out
+grep -q '^time by class' out
+for class in math memory net; do
+    grep -q "^  $class  *[0-9].* %  " out
+done
+"$BMC" inspect run --timeline | grep -q 'all_gather .*  net  '
 "$BMC" inspect run --comm >out
 grep -q '^  all_gather  *h\.' out
 grep -q '^  reduce_scatter  *h\.' out

@@ -37,6 +37,7 @@ static inline Step *ranks_coll(Ranks *r, Phase phase, const char *path, KernelKi
     s->backward = kind == K_REDUCE_SCATTER;
     s->sent = (r->ranks - 1) * r->shard * 4 * (kind == K_ALL_REDUCE ? 2 : 1);
     s->ps = 3000000;
+    s->cls = TIME_NET;
     return s;
 }
 
@@ -103,6 +104,7 @@ static inline void ranks_round(Ranks *r)
         s->instance = r->in[i];
         s->wait[STREAM_COMM] = at;
         s->ps = 5000000;
+        s->cls = TIME_MEMORY;
         whole = next;
         at = next_at;
     }
@@ -119,10 +121,12 @@ static inline void ranks_round(Ranks *r)
         s->backward = true;
         s->wait[STREAM_COMM] = at;
         s->ps = 9000000;
+        s->cls = TIME_MATH;
         s = fix_batch(f, g, PHASE_ROUND, path, r->grad[i + 1], dx);
         s->instance = r->in[i];
         s->backward = true;
         s->ps = 2000000;
+        s->cls = TIME_MATH;
         s = ranks_coll(r, PHASE_ROUND, arena_printf(f->a, "h.%d", i), K_REDUCE_SCATTER,
                        r->grad[i + 1], f->p->group.v[i + 1].grad_shard, i + 1);
         s->instance = r->in[i];
@@ -135,6 +139,7 @@ static inline void ranks_round(Ranks *r)
     Step *s = fix_batch(f, g, PHASE_ROUND, "", r->grad[0], d);
     s->backward = true;
     s->ps = 2000000;
+    s->cls = TIME_MATH;
     s = ranks_coll(r, PHASE_ROUND, "", K_REDUCE_SCATTER, r->grad[0], r->grad[0], 0);
     s->when = WHEN_LAST;
     s->wait[STREAM_COMPUTE] = s->id - 1;
@@ -183,6 +188,7 @@ static inline Plan *fix_ranks(Arena *a, int64_t ranks, int layers)
         s->instance = h->unit;
         s->group = i;
         s->ps = 1000000;
+        s->cls = TIME_LAUNCH;
         if (!i)
             s->arg[0].by_rank = s->arg[2].by_rank = r.shard * 4;
     }

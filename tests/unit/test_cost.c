@@ -347,8 +347,11 @@ static void check_sample(const char *sample, int64_t micro)
         assert_true(half >= c.ps / 2 - 1 && half <= c.ps / 2 + 200);
     }
     cost_plan(m, p);
-    for (int i = 0; i < p->step.n; i++)
-        assert_int_equal(p->step.v[i].ps, cost_step(m, p, &p->step.v[i]));
+    for (int i = 0; i < p->step.n; i++) {
+        StepCost c = cost_of(m, p, &p->step.v[i]);
+        assert_int_equal(p->step.v[i].ps, c.ps);
+        assert_int_equal(p->step.v[i].cls, c.cls);
+    }
     arena_free(a);
 }
 

@@ -311,6 +311,41 @@ static void diff(void **state)
     arena_free(a);
 }
 
+/* ---- what bounds steps ---- */
+
+/* Six layers in two rounds: 12 gathers in each, 7 reduces in the last and a gather after it, of 3
+ * us; 5 us forward, 9 and 2 backward, 2 for the model's own; 1 us in each of seven updates. */
+static void classes(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    const PlanFile *f = file_of(a, ranks_plan(a, 4, 6));
+    const char *s = page_of(a, f, INSPECT_SUMMARY);
+    has(s, "time by class");
+    has(s, "  math       13   136 us");
+    has(s, "  memory      6  60.0 us");
+    has(s, "  net        20  96.0 us");
+    has(s, "  launch      7  7.00 us");
+    has(s, "  45.5 %  ");
+    s = page_of(a, f, INSPECT_TIMELINE);
+    has(s, "5.00 us  memory  ");
+    has(s, "3.00 us  net     ");
+    has(s, "9.00 us  math    ");
+    has(page_of(a, f, INSPECT_TRACE), "\"class\":\"net\"");
+    s = page_of(a, f, INSPECT_HTML);
+    has(s, "<td>math</td><td class=\"r\">13</td><td class=\"r\">136 us</td>");
+    has(s, "math 11.0 us");
+    has(s, "\nmemory<");
+    has(s, "\nnet\n");
+    /* a plan for no machine has none */
+    const PlanFile *none = file_of(a, fix_ranks(a, 4, 6));
+    has_not(page_of(a, none, INSPECT_SUMMARY), "time by class");
+    has_not(page_of(a, none, INSPECT_TIMELINE), "memory  ");
+    has_not(page_of(a, none, INSPECT_TRACE), "class");
+    has_not(page_of(a, none, INSPECT_HTML), "math");
+    arena_free(a);
+}
+
 /* ---- the trace ---- */
 
 static double number(const json_t *o, const char *key)
@@ -513,7 +548,7 @@ int main(void)
         cmocka_unit_test(lanes),  cmocka_unit_test(times),     cmocka_unit_test(comm),
         cmocka_unit_test(params), cmocka_unit_test(recompute), cmocka_unit_test(memory),
         cmocka_unit_test(why),    cmocka_unit_test(diff),      cmocka_unit_test(trace),
-        cmocka_unit_test(html),   cmocka_unit_test(any_plan),
+        cmocka_unit_test(html),   cmocka_unit_test(any_plan),  cmocka_unit_test(classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,7 @@ static void check_steps(const Plan *p, const PlanFile *f)
         assert_int_equal(c->when, s->when);
         assert_int_equal(c->anew, s->anew);
         assert_int_equal(c->ps, s->ps);
+        assert_int_equal(c->cls, p->machine ? (int)s->cls : -1);
         assert_int_equal(c->sent, s->sent);
         assert_int_equal(c->group, s->group);
         for (int k = 0; k < N_STREAMS; k++)
@@ -391,6 +392,8 @@ static const Bad bad[] = {
     {"\"terms\"", "\"num\":[", "\"num\":[1,", "terms[0].num: [buffer, offset] or null"},
     {"\"instances\"", "\"parent\":0", "\"parent\":2",
      "instances[1].parent: 2 does not come before"},
+    {"\"steps\"", "\"class\":null", "\"class\":\"math\"",
+     "steps[0].class: math, but the plan is for no machine"},
     {"\"alternatives\"", "]}", "]", "p.json:"},
 };
 
@@ -404,6 +407,12 @@ static const Bad bad_ranks[] = {
     {"\"steps\"", "\"by_rank\":[0,", "\"by_rank\":[", ".by_rank: 2 of them for 3 args"},
     {"\"steps\"", "\"sent\":12288", "\"sent\":12289",
      "comm[0].bytes: 12288, but step 0 sends 12289"},
+    {"\"steps\"", "\"class\":\"net\"", "\"class\":\"NET\"",
+     "steps[0].class: 'NET' is none of: math memory net launch"},
+    {"\"steps\"", "\"class\":\"net\"", "\"class\":null",
+     "steps[0].class: null, but the plan is for a machine"},
+    {"\"steps\"", "\"class\":\"memory\"", "\"class\":\"net\"",
+     "class: net, but a map step sends nothing"},
     {"\"steps\"", "\"group\":1", "\"group\":4", "steps[0].group: 4 is no id: there are 4 groups"},
     {"\"steps\"", "\"args\":[17,2,9]", "\"args\":[17,2]",
      "steps[0].args: 2 of them, its kernel has 3"},
