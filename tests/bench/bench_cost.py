@@ -7,8 +7,9 @@ The profile is written first (`bmc calibrate`), before any sample is read; then 
 compiled for it, and a step's predicted time (plan.json) compared with the median of its trainer's
 steps after the first ones. Aims: within 15 % for gpt and llama, 30 % for mlp and regression. Below
 each sample its kinds of work: predicted, and measured by timing every call into the runtime (a
-second build of the same trainer). A machine that is busy with other things makes both useless: how
-busy it was is said. Never a test.
+second build of the same trainer); then matrix products, and all else by what the plan says bounds it
+(steps[].class). A machine that is busy with other things makes both useless: how busy it was is
+said. Never a test.
 """
 import argparse
 import collections
@@ -63,17 +64,35 @@ def step_ms(sample, threads, runs):
     return bc.median(ms), min(least), bc.median(others)
 
 
-def predicted_kinds(plan):
-    """Milliseconds by kind of work, as the plan says."""
-    kinds = collections.Counter()
+def kind_of(s):
+    return "gemm" if s["kind"] == "gemm" else "attention" if s["kind"].startswith("attention") \
+        else "net" if s["kind"] in COLLECTIVES else "fused"
+
+
+def class_of(s):
+    return "gemm" if s["kind"] == "gemm" else s["class"]
+
+
+def predicted(plan, sort):
+    """Milliseconds of a step by the sort of work, as the plan says."""
+    sums = collections.Counter()
     for s in plan["steps"]:
         if s["program"] != "train":
             continue
         times = plan["rounds"] if s["phase"] in ("round", "weight") and s["when"] == "always" else 1
-        kind = "gemm" if s["kind"] == "gemm" else "attention" if s["kind"].startswith("attention") \
-            else "net" if s["kind"] in COLLECTIVES else "fused"
-        kinds[kind] += s["ps"] * times / 1e9
-    return kinds
+        sums[sort(s)] += s["ps"] * times / 1e9
+    return sums
+
+
+def classes_of_calls(plan):
+    """The class of a call by the name cost_calls.c has for it: its kernel's, as the trainer's text
+    has it. Kernels with the same text are one function there, with the first one's name."""
+    by_name = collections.defaultdict(collections.Counter)
+    for s in plan["steps"]:
+        if s["program"] == "train":
+            name = s["kind"] if s["kind"] == "sum_squares" else s["kernel"]
+            by_name[name][class_of(s)] += s["ps"]
+    return {name: sums.most_common(1)[0][0] for name, sums in by_name.items()}
 
 
 def timed_trainer(sample):
@@ -104,32 +123,45 @@ def calls_of(program, sample, steps, threads):
     return calls
 
 
-def measured_kinds(sample, threads):
-    """Milliseconds of a step by kind of work; what a longer run does more often is a step's."""
+def measured_calls(sample, plan, threads):
+    """Milliseconds of a step by kind of work, and by class; what a longer run does more often is a
+    step's."""
+    kinds, classes = collections.Counter(), collections.Counter()
     program = timed_trainer(sample)
     if not program:
-        return {}
+        return kinds, classes
     more = STEPS[sample] // 2
     few, many = (calls_of(program, sample, WARM + n, threads) for n in (0, more))
-    kinds = collections.Counter()
-    for key, (n, us) in many.items():
-        kinds[key[0]] += (n - few.get(key, (0, 0))[0]) / more * us / 1e3
-    return kinds
+    of_call = classes_of_calls(plan)
+    for (kind, name), (n, us) in many.items():
+        ms = (n - few.get((kind, name), (0, 0))[0]) / more * us / 1e3
+        kinds[kind] += ms
+        classes["gemm" if kind == "gemm" else of_call.get(name.rsplit(":", 1)[0], "unknown")] += ms
+    return kinds, classes
 
 
-def show(sample, plan, ms, least, others, kinds):
+def show_sums(said, got):
+    for name, t in sorted(said.items()):
+        print(f"    {name:9} {t:9.3f} ms" +
+              (f", measured {got[name]:9.3f} ms: {100 * (t / got[name] - 1):+6.1f} %"
+               if got.get(name) else ""))
+    for name in sorted(n for n in got if n not in said and got[n] > 0):
+        print(f"    {name:9} not predicted, measured {got[name]:9.3f} ms")
+
+
+def show(sample, plan, ms, least, others, kinds, classes):
     said = plan["totals"]["step_ps"] / 1e9
     off = 100 * (said / ms - 1)
     print(f"{sample:11} predicted {said:9.3f} ms, measured {ms:9.3f} ms: {off:+6.1f} % "
           f"(aim {AIM[sample]} %{'' if abs(off) <= AIM[sample] else ', MISSED'}; "
           f"of the least {100 * (said / least - 1):+.1f} %)"
           f"{f'   others {others:.2f} cores' if others > 0.1 else ''}", flush=True)
-    for kind, t in sorted(predicted_kinds(plan).items()):
-        got = kinds.get(kind)
-        print(f"    {kind:9} {t:9.3f} ms" +
-              (f", measured {got:9.3f} ms: {100 * (t / got - 1):+6.1f} %" if got else ""))
+    show_sums(predicted(plan, kind_of), kinds)
     if kinds:
-        print(f"    the rest  {ms - sum(kinds.values()):9.3f} ms of a step are not calls", flush=True)
+        print(f"    the rest  {ms - sum(kinds.values()):9.3f} ms of a step are not calls")
+    print("  matrix products, and the other steps by class")
+    show_sums(predicted(plan, class_of), classes)
+    sys.stdout.flush()
 
 
 def main():
@@ -150,7 +182,7 @@ def main():
             with open(f"{sample}.run/plan.json") as f:
                 plan = json.load(f)
             ms, least, others = step_ms(sample, a.threads, a.runs)
-            show(sample, plan, ms, least, others, measured_kinds(sample, a.threads))
+            show(sample, plan, ms, least, others, *measured_calls(sample, plan, a.threads))
             missed += abs(plan["totals"]["step_ps"] / 1e9 / ms - 1) * 100 > AIM[sample]
         os.chdir("/")
     sys.exit(1 if missed else 0)
