@@ -52,17 +52,19 @@ go() {
     cp "$tag/plan.json" "$tag.plan.json"
 }
 
-# looks PLAN: what can be seen of it: bytes of the arenas, bytes sent, launches of each kind.
+# looks PLAN: what can be seen of it: bytes of the arenas and of all buffers, bytes sent, launches of
+# each kind.
 looks() {
     awk '/"program":"train"/ && match($0, /"kind":"[a-z_]*"/) {
              n[substr($0, RSTART + 8, RLENGTH - 9)]++
              if (match($0, /"sent":[0-9]+/)) sent += substr($0, RSTART + 7, RLENGTH - 7)
              if (match($0, /"waits":\[[^]]+\]/)) waits++
          }
+         /"role":"/ && match($0, /"bytes":[0-9]+/) { all_bytes += substr($0, RSTART + 8, RLENGTH - 8) }
          match($0, /"arena_bytes":[0-9]+/) && !arena { arena = substr($0, RSTART, RLENGTH) }
          match($0, /"host_bytes":[0-9]+/) && !host { host = substr($0, RSTART, RLENGTH) }
          END {
-             printf "%s %s sent %d waits %d", arena, host, sent, waits
+             printf "%s %s buffers %d sent %d waits %d", arena, host, all_bytes, sent, waits
              for (k in n) all = all " " k " " n[k]
              print all
          }' "$1"
