@@ -70,6 +70,8 @@ static const struct LinkKey {
     {"copy_link", offsetof(Machine, copy)},
 };
 
+const char *const target_name[N_TARGETS] = {[TARGET_C] = "c", [TARGET_CUDA] = "cuda"};
+
 static const char *const math_word[N_MATH_TYPES] = {
     [MATH_F32] = "f32", [MATH_BF16] = "bf16", [MATH_F16] = "f16"};
 
@@ -142,6 +144,19 @@ static bool get_text(Reader *r, const json_t *o, const char *key, const char **o
         return fail(r, key, "it is empty");
     *out = arena_strdup(r->a, s);
     return true;
+}
+
+static bool get_target(Reader *r, const json_t *o, Target *out)
+{
+    const json_t *v = json_object_get(o, "target");
+    if (!v)
+        return fail(r, "target", "missing");
+    for (int i = 0; i < N_TARGETS; i++)
+        if (json_is_string(v) && strcmp(json_string_value(v), target_name[i]) == 0) {
+            *out = (Target)i;
+            return true;
+        }
+    return fail(r, "target", "\"c\" or \"cuda\" is wanted");
 }
 
 static bool only(Reader *r, json_t *o, const char *const key[], int n)
@@ -226,9 +241,9 @@ static bool get_link(Reader *r, const json_t *top, const struct LinkKey *l, Mach
 
 static bool known_keys(Reader *r, json_t *o)
 {
-    const char *key[countof(number) + countof(link_key) + 3] = {"name", "source",
+    const char *key[countof(number) + countof(link_key) + 4] = {"name", "source", "target",
                                                                 "gemm_flops_per_s"};
-    int n = 3;
+    int n = 4;
     for (int i = 0; i < countof(number); i++)
         key[n++] = number[i].key;
     for (int i = 0; i < countof(link_key); i++)
@@ -240,7 +255,8 @@ static bool get_machine(Reader *r, json_t *o, Machine *m)
 {
     if (!json_is_object(o))
         return fail(r, NULL, "a profile is one object");
-    if (!get_text(r, o, "name", &m->name) || !get_text(r, o, "source", &m->source))
+    if (!get_text(r, o, "name", &m->name) || !get_text(r, o, "source", &m->source) ||
+        !get_target(r, o, &m->target))
         return false;
     for (int i = 0; i < countof(number); i++)
         if (!get_number(r, o, &number[i], m))
@@ -287,6 +303,7 @@ void machine_print(StrBuf *s, const Machine *m)
     strbuf_json(s, m->name);
     strbuf_add(s, ",\n  \"source\": ");
     strbuf_json(s, m->source);
+    strbuf_printf(s, ",\n  \"target\": \"%s\"", target_name[m->target]);
     for (int i = 0; i < countof(number); i++) {
         int64_t x;
         memcpy(&x, (const char *)m + number[i].at, sizeof x);

@@ -9,6 +9,9 @@
 #include "frontend/base/diag.h"
 #include "frontend/base/strbuf.h"
 
+typedef enum Target { TARGET_C, TARGET_CUDA, N_TARGETS } Target;
+extern const char *const target_name[N_TARGETS]; /* "c" "cuda" */
+
 typedef enum Link {            /* between ranks */
                     LINK_NODE, /* within a node */
                     LINK_NET,  /* between nodes */
@@ -34,6 +37,7 @@ typedef struct Machine {
     int64_t memory_bytes; /* of one rank */
     int64_t host_bytes;   /* of one rank; 0: unknown */
     int64_t ranks_per_node;
+    Target target; /* what code runs there: with c the host is the device */
     int n_rate[N_MATH_TYPES];
     RatePoint rate[N_MATH_TYPES][16];
     int64_t attention_flops_per_s;

@@ -66,6 +66,7 @@ static Machine *machine_of(Arena *a, const Figures *f, const LinkCost *link)
     if (!m->attention_flops_per_s)
         m->attention_flops_per_s = m->rate[MATH_F32][m->n_rate[MATH_F32] - 1].flops_per_s;
     m->name = "this-machine";
+    m->target = TARGET_C;
     m->source = source_of(a, f, link != NULL);
     int64_t ranks = max64(f->ranks, 1);
     m->memory_bytes = f->memory / 10 * 9 / ranks / (1 << 20) * (1 << 20);

@@ -2,6 +2,7 @@
 . "$SOURCE/tests/cli/lib_tiny.sh"
 expect 0 "$BMC" calibrate -o here.json --threads 1
 expect 0 grep -q '"workers": 1' here.json
+expect 0 grep -q '"target": "c"' here.json
 expect 0 "$BMC" plan tiny.bm --machine here.json
 expect 4 "$BMC" calibrate -o no/such/folder/here.json --threads 1
 says err "no/such/folder"

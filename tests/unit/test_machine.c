@@ -58,6 +58,7 @@ static void inside_profiles_are_whole(void **state)
         assert_non_null(m);
         assert_string_equal(m->name, name[i]);
         assert_true(strlen(m->source) > 100);
+        assert_int_equal(m->target, strcmp(name[i], "cpu") == 0 ? TARGET_C : TARGET_CUDA);
         assert_true(m->link[LINK_NODE].bytes_per_s >= m->link[LINK_NET].bytes_per_s);
         for (int j = 1; j < m->n_rate[MATH_F32]; j++) /* larger products are no slower */
             assert_true(m->rate[MATH_F32][j].flops_per_s >= m->rate[MATH_F32][j - 1].flops_per_s);
@@ -91,6 +92,7 @@ static void every_value_has_its_place(void **state)
     Told t;
     told_open(&t);
     Machine m = {.name = "x", .source = "y", .memory_bytes = 1100001, .host_bytes = 1100002};
+    m.target = TARGET_CUDA;
     m.ranks_per_node = 3;
     m.n_rate[MATH_F32] = 2;
     m.rate[MATH_F32][0] = (RatePoint){4, 1100005};
@@ -132,6 +134,9 @@ static const Change change[] = {
     {"\"source\": \"", "\"source\": \"  \", \"from\": \"", "cpu.json: source: it is empty"},
     {"\"source\": \"", "\"from\": \"", "cpu.json: source: missing"},
     {"\"source\": \"", "\"source\": \"\\n", "source: plain text is wanted, byte 0x0a is not"},
+    {"\"target\"", "\"code\"", "cpu.json: target: missing"},
+    {"\"target\": \"c\"", "\"target\": \"C\"", "target: \"c\" or \"cuda\" is wanted"},
+    {"\"target\": \"c\"", "\"target\": 1", "target: \"c\" or \"cuda\" is wanted"},
     {"\"memory_bytes\"", "\"memory_gb\"", "cpu.json: memory_bytes: missing"},
     {"\"memory_bytes\"", "\"colour\": 1, \"memory_bytes\"", "cpu.json: unknown key 'colour'"},
     {"\"memory_bytes\": 8589934592", "\"memory_bytes\": 8",

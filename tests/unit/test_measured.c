@@ -31,6 +31,7 @@ static void figures_become_a_profile(void **state)
     Arena *a = arena_new();
     const Machine *m = read_text(a, printed, 0);
     assert_non_null(m);
+    assert_int_equal(m->target, TARGET_C);
     assert_int_equal(m->n_rate[MATH_F32], 3);
     assert_int_equal(m->rate[MATH_F32][0].flops_per_s, 1000000);
     assert_int_equal(m->rate[MATH_F32][1].flops_per_s, 70000000000);
