@@ -88,11 +88,11 @@ static StepCost kernel_cost(const Machine *m, const Plan *p, const Step *s)
     const ProgramPlan *g = &p->program[s->program];
     int64_t all = max64(g->micro_batch, 1);
     int64_t chunk = s->region && g->region_samples ? min64(g->region_samples, all) : all;
-    Work w = cost_work(s->kernel, chunk);
+    Work w = cost_work(m->target, s->kernel, chunk);
     StepCost one = launch_cost(m, &w), c = {0};
     add(&c, &one, all / chunk);
     if (all % chunk) {
-        w = cost_work(s->kernel, all % chunk);
+        w = cost_work(m->target, s->kernel, all % chunk);
         one = launch_cost(m, &w);
         add(&c, &one, 1);
     }

@@ -42,7 +42,7 @@ typedef struct Work { /* of one launch */
 } Work;
 
 /* A kernel on `nb` samples; not of collectives and copies. */
-Work cost_work(const Kernel *k, int64_t nb);
+Work cost_work(Target t, const Kernel *k, int64_t nb);
 /* The time of a launch that does so much. */
 int64_t cost_work_ps(const Machine *m, const Work *w);
 /* Operations on elements that one elementwise op counts as. */

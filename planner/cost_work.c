@@ -215,7 +215,16 @@ static int64_t scores_of(const Kernel *k, int64_t tq, int64_t tk)
     return times(tq, seen);
 }
 
-static Work attention_work(const Kernel *k, int64_t nb)
+/* What is shared out: on a GPU a gradient's blocks of keys too, for each head of the queries
+ * (FlashAttention-2, Dao 2023, section 3.2). */
+static int64_t attention_units(Target t, const Kernel *k)
+{
+    if (t == TARGET_C || k->kind != K_ATTENTION_GRAD)
+        return k->units;
+    return times(k->tpl.attr.attention.heads, up(k->tpl.view[1].dim[0], ATTENTION_ROWS));
+}
+
+static Work attention_work(Target t, const Kernel *k, int64_t nb)
 {
     bool grad = k->kind == K_ATTENTION_GRAD;
     int64_t heads = k->tpl.attr.attention.heads, kv = k->tpl.attr.attention.kv_heads;
@@ -227,7 +236,7 @@ static Work attention_work(const Kernel *k, int64_t nb)
     Work w = {.products = times(scores, (grad ? 5 : 2) * d),
               .attention = true,
               .ops = times(scores, (grad ? SOFTMAX_GRAD : SOFTMAX) + extra),
-              .units = times(k->units, samples),
+              .units = times(attention_units(t, k), samples),
               .least = k->least};
     for (int i = 0; i < k->n_arg && i < k->tpl.n_view; i++) {
         int64_t n = 1;
@@ -258,7 +267,7 @@ static int64_t scattered(const Kernel *k, int64_t nb)
     return times(rows, k->tpl.accumulates ? nb : 1);
 }
 
-Work cost_work(const Kernel *k, int64_t nb)
+Work cost_work(Target t, const Kernel *k, int64_t nb)
 {
     int64_t samples = k->batched ? nb : 1;
     Work w = {.ops = times(k->flops, samples),
@@ -272,7 +281,7 @@ Work cost_work(const Kernel *k, int64_t nb)
         return gemm_work(k, nb);
     case K_ATTENTION:
     case K_ATTENTION_GRAD:
-        return attention_work(k, nb);
+        return attention_work(t, k, nb);
     case K_FOLD: /* chunks of so many rows: tpl.axis */
         return columns_work(k, up(times(max64(k->tpl.rows, 1), nb), max64(k->tpl.axis, 1)), 2, 4);
     case K_BATCH:

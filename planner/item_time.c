@@ -18,7 +18,7 @@ typedef struct Rates {
  * for every sample. */
 static int64_t kernel_time(const Rates *r, const Kernel *k)
 {
-    Work w = cost_work(k, r->nb); /* saturates */
+    Work w = cost_work(r->machine->target, k, r->nb); /* saturates */
     return cost_work_ps(r->machine, &w);
 }
 

@@ -231,6 +231,41 @@ static void attention_counts_scores(void **state)
     expect_ps(&m, &o, scores * 5 * (32 + 32));
 }
 
+/* But for what free arithmetic takes. */
+static void expect_near(const Machine *m, const One *o, int64_t ps)
+{
+    int64_t got = cost_step(m, &o->p, &o->s);
+    if (got < ps || got > ps + ps / 1000000)
+        fail_msg("%lld ps, expected %lld", (long long)got, (long long)ps);
+}
+
+/* A CPU shares out pairs of sample and head; a GPU has blocks of keys for all of its workers,
+ * whatever the micro-batch. */
+static void attention_is_shared_out(void **state)
+{
+    (void)state;
+    One o;
+    Machine m = free_machine();
+    m.attention_flops_per_s = 1000 * GIGA;
+    m.workers = 32;
+    attention_of(&o, K_ATTENTION_GRAD, 256);
+    o.k.tpl.attr.attention.heads = 4; /* two of the queries to one of the keys */
+    int64_t all = (int64_t)4 * 4 * 256 * 256 * 5 * (16 + 32);
+    expect_near(&m, &o, all * 4); /* 4 samples of 2 heads: 8 at work */
+    m.target = TARGET_CUDA;
+    expect_near(&m, &o, all); /* 4 blocks of 64 keys of 4 heads of 4 samples: 64 */
+    o.p.program[PROGRAM_TRAIN].micro_batch = 1;
+    expect_near(&m, &o, all / 4 * 2); /* 16 at work */
+    o.k.tpl.view[1].dim[0] = 193;     /* keys, in 4 blocks still */
+    expect_near(&m, &o, all / 4 / 256 * 193 * 2);
+    o.k.tpl.view[1].dim[0] = 192;
+    expect_near(&m, &o, all / 4 / 256 * 192 * 32 / 12);
+    attention_of(&o, K_ATTENTION, 256); /* units are blocks of queries already */
+    int64_t forward = cost_step(&m, &o.p, &o.s);
+    m.target = TARGET_C;
+    assert_int_equal(cost_step(&m, &o.p, &o.s), forward);
+}
+
 /* ---- between ranks ---- */
 
 static void collective_of(One *o, KernelKind kind, int64_t ranks, int64_t share, int64_t elems)
@@ -376,7 +411,7 @@ static void more_samples_take_longer(void **state)
     for (int i = 0; i < p->step.n; i++) {
         int64_t before = 0;
         for (int nb = 1; nb <= 9; nb++) {
-            Work w = cost_work(p->step.v[i].kernel, nb);
+            Work w = cost_work(one.target, p->step.v[i].kernel, nb);
             p->program[PROGRAM_TRAIN].micro_batch = p->program[PROGRAM_EVAL].micro_batch = nb;
             int64_t ps = cost_step(&one, p, &p->step.v[i]);
             assert_true(w.products >= 0 && w.ops >= 0 && w.bytes >= 0 && w.units > 0);
@@ -397,6 +432,7 @@ int main(void)
         cmocka_unit_test(workers_share),
         cmocka_unit_test(regions_run_in_chunks),
         cmocka_unit_test(attention_counts_scores),
+        cmocka_unit_test(attention_is_shared_out),
         cmocka_unit_test(collectives_by_their_slowest_link),
         cmocka_unit_test(hybrid_groups_gather_inside),
         cmocka_unit_test(no_link_is_no_bargain),

@@ -246,7 +246,7 @@ static int64_t products_ps(const Plan *p, MathType want)
         const Step *s = &p->step.v[k];
         if (s->kernel->kind != K_GEMM)
             continue;
-        assert_int_equal(cost_work(s->kernel, 1).type, want);
+        assert_int_equal(cost_work(TARGET_C, s->kernel, 1).type, want);
         ps += s->ps;
     }
     return ps;
