@@ -35,11 +35,18 @@ typedef struct Ask { /* what a plan is made for: the file's and the flags' reque
 /* plan_one.c */
 Plan *plan_one(const Ask *q, const Choice *c);
 
-/* Bytes that persist on a rank with this level where the file says nothing. */
-int64_t plan_persistent(const Plan *p, Level l);
+/* Bytes that persist in one of a rank's arenas with this level where the file says nothing. */
+int64_t plan_persistent(const Plan *p, Level l, bool host);
 
 /* Of a group's parameters and state, as it would be at that level. */
-int64_t plan_group_bytes(const Plan *p, const FlatGroup *g, Level l);
+int64_t plan_group_bytes(const Plan *p, const FlatGroup *g, Level l, bool host);
+
+/* Bytes that persist in the host's arena. */
+int64_t plan_host_kept(const Plan *p);
+
+/* Both arenas, in the memory they lie in. */
+bool plan_fits(const Ask *q, const Plan *p);
+bool plan_host_fits(const Ask *q, int64_t host_bytes);
 
 /* Most bytes of gradients in one collective where nobody asks. */
 int64_t plan_bucket_bytes(const Machine *m);

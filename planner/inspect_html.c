@@ -179,10 +179,12 @@ static void header(Page *p)
          arena_printf(p->a, "= %lld rank%s × %lld round%s × %lld", (long long)f->ranks,
                       f->ranks == 1 ? "" : "s", (long long)f->rounds, f->rounds == 1 ? "" : "s",
                       (long long)f->micro_batch));
-    fact(p, "Memory of each rank", page_bytes(p, t->arena_bytes),
+    int64_t taken = machine_taken(f->machine, t->arena_bytes, t->host_bytes);
+    fact(p, "Memory of each rank", page_bytes(p, taken),
          f->memory >= 0 ? arena_printf(p->a, "of %s", page_bytes(p, f->memory)) : "");
     if (t->host_bytes)
-        fact(p, "On the host", page_bytes(p, t->host_bytes), "");
+        fact(p, "On the host", page_bytes(p, t->host_bytes),
+             taken > t->arena_bytes ? "of the same memory" : "");
     if (t->step_ps >= 0) {
         fact(p, "Optimizer step, predicted", page_ps(p, t->step_ps),
              f->machine ? f->machine->name : "");

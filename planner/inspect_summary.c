@@ -307,6 +307,22 @@ static Columns columns_of(const PlanFile *f)
     return c;
 }
 
+/* What both arenas had to fit in. */
+static void summary_memory(Page *p)
+{
+    const PlanFile *f = p->f;
+    const FileTotals *t = &f->totals;
+    int64_t taken = machine_taken(f->machine, t->arena_bytes, t->host_bytes);
+    if (f->memory < 0)
+        return;
+    strbuf_printf(&p->s, "  memory: %s", page_bytes(p, f->memory));
+    if (taken > t->arena_bytes)
+        strbuf_printf(&p->s, ", %s taken: both arenas lie in it", page_bytes(p, taken));
+    else if (t->host_bytes && f->machine && f->machine->host_bytes)
+        strbuf_printf(&p->s, ", the host's %s", page_bytes(p, f->machine->host_bytes));
+    strbuf_char(&p->s, '\n');
+}
+
 static void summary_tried(Page *p)
 {
     const PlanFile *f = p->f;
@@ -338,8 +354,7 @@ static void summary_tried(Page *p)
         grid_cell(&g, t->why ? t->why : "chosen");
     }
     grid_print(&g, 2);
-    if (f->memory >= 0)
-        strbuf_printf(&p->s, "  memory: %s\n", page_bytes(p, f->memory));
+    summary_memory(p);
 }
 
 void page_summary(Page *p)

@@ -36,13 +36,19 @@ static bool differ(const char *x, const char *y)
     return strcmp(x ? x : "", y ? y : "") != 0;
 }
 
+static int64_t taken(const PlanFile *f, const FileTry *t)
+{
+    return machine_taken(f->machine, t->arena_bytes, t->host_bytes);
+}
+
 /* Would taking `t` be another answer to this question? */
 static bool is_other(const PlanFile *f, const FileTry *t, Topic topic)
 {
     const FileTry *c = chosen(f);
     switch (topic) {
     case WHY_MEMORY:
-        return !t->fits && (t->step_ps < 0 || t->step_ps < f->totals.step_ps);
+        return !t->fits && taken(f, t) > f->memory &&
+               (t->step_ps < 0 || t->step_ps < f->totals.step_ps);
     case WHY_MICRO_BATCH:
         return t->micro_batch != f->micro_batch;
     case WHY_ZERO:
@@ -66,15 +72,15 @@ static int alike(const PlanFile *f, const FileTry *t)
 
 static bool better(const PlanFile *f, const FileTry *a, const FileTry *b, Topic topic)
 {
-    if (topic == WHY_MEMORY && a->arena_bytes != b->arena_bytes)
-        return a->arena_bytes < b->arena_bytes; /* the least more memory that would do */
+    if (topic == WHY_MEMORY && taken(f, a) != taken(f, b))
+        return taken(f, a) < taken(f, b); /* the least more memory that would do */
     if (a->fits != b->fits)
         return a->fits;
     if (a->step_ps >= 0 && b->step_ps >= 0 && a->step_ps != b->step_ps)
         return a->step_ps < b->step_ps;
     if (alike(f, a) != alike(f, b))
         return alike(f, a) > alike(f, b);
-    return a->arena_bytes < b->arena_bytes;
+    return taken(f, a) < taken(f, b);
 }
 
 static const FileTry *best_other(const PlanFile *f, Topic topic)
@@ -135,7 +141,7 @@ static void force_lines(Page *p, const FileTry *t, Topic topic)
     strbuf_add(&p->s, "  in `plan { }` of the model's file this would force it:\n");
     switch (topic) {
     case WHY_MEMORY:
-        strbuf_printf(&p->s, "      memory = %lld\n", (long long)t->arena_bytes);
+        strbuf_printf(&p->s, "      memory = %lld\n", (long long)taken(p->f, t));
         return;
     case WHY_MICRO_BATCH:
         strbuf_printf(&p->s, "      micro_batch = %lld\n", (long long)t->micro_batch);
@@ -212,6 +218,7 @@ static void cost_of_plan(Page *p)
 static void why_memory(Page *p)
 {
     const PlanFile *f = p->f;
+    int64_t both = machine_taken(f->machine, f->totals.arena_bytes, f->totals.host_bytes);
     page_heading(p, "memory: %s",
                  f->memory >= 0 ? arena_printf(p->a, "at most %s", page_bytes(p, f->memory))
                                 : "no limit");
@@ -220,9 +227,11 @@ static void why_memory(Page *p)
                   page_bytes(p, f->totals.persistent_bytes),
                   page_bytes(p, f->totals.max_live_bytes), f->bounds.at_step,
                   page_path(f->step[f->bounds.at_step].path));
+    if (f->totals.host_bytes)
+        strbuf_printf(&p->s, "  on the host %s%s\n", page_bytes(p, f->totals.host_bytes),
+                      both > f->totals.arena_bytes ? ", which is the same memory" : "");
     if (f->memory >= 0)
-        strbuf_printf(&p->s, "  %s are left\n",
-                      page_bytes(p, max64(f->memory - f->totals.arena_bytes, 0)));
+        strbuf_printf(&p->s, "  %s are left\n", page_bytes(p, max64(f->memory - both, 0)));
 }
 
 static void why_micro_batch(Page *p)

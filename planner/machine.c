@@ -286,6 +286,14 @@ const Machine *machine_read(Arena *a, const char *file, const char *text, size_t
     return ok ? m : NULL;
 }
 
+int64_t machine_taken(const Machine *m, int64_t arena_bytes, int64_t host_bytes)
+{
+    int64_t both;
+    if (m && m->target == TARGET_CUDA)
+        return arena_bytes;
+    return add_ok(arena_bytes, host_bytes, &both) ? both : INT64_MAX;
+}
+
 /* ---- writing ---- */
 
 static void print_points(StrBuf *s, const Machine *m, MathType t)

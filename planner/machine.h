@@ -34,8 +34,8 @@ typedef enum MathType { MATH_F32, MATH_BF16, MATH_F16, N_MATH_TYPES } MathType;
 typedef struct Machine {
     const char *name;     /* "h100-80g" */
     const char *source;   /* where the numbers come from */
-    int64_t memory_bytes; /* of one rank */
-    int64_t host_bytes;   /* of one rank; 0: unknown */
+    int64_t memory_bytes; /* of one rank; target c: all there is, the host's arena lies in it too */
+    int64_t host_bytes;   /* of one rank beside it, target cuda; 0: unknown */
     int64_t ranks_per_node;
     Target target; /* what code runs there: with c the host is the device */
     int n_rate[N_MATH_TYPES];
@@ -56,6 +56,8 @@ typedef struct Machine {
 const Machine *machine_find(Arena *a, const char *name, Diag *d);
 /* The one of a text (strict: unknown keys, wrong units and missing sources are errors). */
 const Machine *machine_read(Arena *a, const char *file, const char *text, size_t n, Diag *d);
+/* Of memory_bytes, what a rank's two arenas take; NULL: as cpu. */
+int64_t machine_taken(const Machine *m, int64_t arena_bytes, int64_t host_bytes);
 void machine_print(StrBuf *s, const Machine *m); /* the same JSON again */
 const char *const *machine_names(int *n);        /* those compiled in */
 

@@ -227,10 +227,17 @@ static bool came_true(Edit *e)
 
 static bool fits(const Edit *e)
 {
-    if (!e->q.memory || e->p->arena_bytes <= e->q.memory)
+    const Plan *p = e->p;
+    if (plan_fits(&e->q, p))
         return true;
-    diag_error(e->d, NO_SPAN, "%s: the plan takes %lld bytes, its `memory` is %lld", e->f->name,
-               (long long)e->p->arena_bytes, (long long)e->q.memory);
+    if (!plan_host_fits(&e->q, p->host_bytes))
+        diag_error(e->d, NO_SPAN, "%s: the plan takes %lld bytes on the host, '%s' has %lld",
+                   e->f->name, (long long)p->host_bytes, e->q.machine->name,
+                   (long long)e->q.machine->host_bytes);
+    else
+        diag_error(e->d, NO_SPAN, "%s: the plan takes %lld bytes, its `memory` is %lld", e->f->name,
+                   (long long)machine_taken(e->q.machine, p->arena_bytes, p->host_bytes),
+                   (long long)e->q.memory);
     return false;
 }
 

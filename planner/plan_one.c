@@ -78,23 +78,44 @@ static void set_levels(Plan *p, const Choice *c)
     }
 }
 
-int64_t plan_group_bytes(const Plan *p, const FlatGroup *g, Level l)
+int64_t plan_group_bytes(const Plan *p, const FlatGroup *g, Level l, bool host)
 {
-    int64_t whole = flat_whole(p, g), state = l == LEVEL_0 ? whole : g->shard;
-    int64_t size = dtype_size(p->buffer.v[g->params].dtype);
-    return size * (level_shards_params(l) ? g->shard : whole) +
-           (g->offload ? 0 : 4 * g->n_state * state);
+    int64_t whole = flat_whole(p, g), size = dtype_size(p->buffer.v[g->params].dtype);
+    int64_t state = 4 * g->n_state * (l == LEVEL_0 ? whole : g->shard);
+    int64_t params = size * (level_shards_params(l) ? g->shard : whole);
+    return (host ? 0 : params) + (host == g->offload ? state : 0);
 }
 
-int64_t plan_persistent(const Plan *p, Level l)
+int64_t plan_host_kept(const Plan *p)
 {
-    int64_t bytes = p->persistent_bytes;
+    int64_t bytes = 0;
+    for (int k = 0; k < p->n_persistent; k++)
+        if (p->buffer.v[k].host)
+            bytes += round_up(p->buffer.v[k].bytes, ARENA_ALIGN);
+    return bytes;
+}
+
+int64_t plan_persistent(const Plan *p, Level l, bool host)
+{
+    int64_t bytes = host ? plan_host_kept(p) : p->persistent_bytes;
     for (int k = 0; k < p->group.n; k++) {
         const FlatGroup *g = &p->group.v[k];
         Level other = level_of(p, g, &(Choice){.level = l});
-        bytes += plan_group_bytes(p, g, other) - plan_group_bytes(p, g, g->level);
+        bytes += plan_group_bytes(p, g, other, host) - plan_group_bytes(p, g, g->level, host);
     }
     return bytes;
+}
+
+bool plan_host_fits(const Ask *q, int64_t host_bytes)
+{
+    const Machine *m = q->machine;
+    return m->target == TARGET_C || !m->host_bytes || host_bytes <= m->host_bytes;
+}
+
+bool plan_fits(const Ask *q, const Plan *p)
+{
+    int64_t taken = machine_taken(q->machine, p->arena_bytes, p->host_bytes);
+    return plan_host_fits(q, p->host_bytes) && (!q->memory || taken <= q->memory);
 }
 
 /* Messages so large that starting one takes a tenth of sending it. */

@@ -142,8 +142,11 @@ static int64_t least_group(const Plan *p)
 
 static void tell_state(Search *s, const Plan *p)
 {
-    for (int l = 0; l < N_LEVELS; l++)
-        s->state[l] = plan_persistent(p, (Level)l);
+    for (int l = 0; l < N_LEVELS; l++) {
+        int64_t host = plan_persistent(p, (Level)l, true);
+        int64_t both = machine_taken(p->machine, plan_persistent(p, (Level)l, false), host);
+        s->state[l] = plan_host_fits(s->q, host) ? both : TOO_MUCH;
+    }
 }
 
 static Result *known(const Search *s, const Choice *c)
@@ -160,6 +163,7 @@ static const Result *add_result(Search *s, const Choice *c, const Plan *p)
     *r = (Result){.choice = *c,
                   .arena_bytes = p->arena_bytes,
                   .host_bytes = p->host_bytes,
+                  .taken_bytes = machine_taken(p->machine, p->arena_bytes, p->host_bytes),
                   .rounds = p->rounds,
                   .step_ps = p->step_ps,
                   .exposed_ps = p->exposed_ps,
@@ -167,7 +171,7 @@ static const Result *add_result(Search *s, const Choice *c, const Plan *p)
                   .least_comm_ps = least_comm_ps(p),
                   .comm_ps = stream_ps(p, STREAM_COMM),
                   .act_bytes = act_bytes(p, p->max_live_step),
-                  .fits = !s->q->memory || p->arena_bytes <= s->q->memory,
+                  .fits = plan_fits(s->q, p),
                   .gathers = p->ranks > 1 && gathers(p),
                   .n_groups = p->group.n,
                   .least_group = least_group(p)};
@@ -209,7 +213,7 @@ const Result *search_faster(const Result *x, const Result *y)
         return x;
     if (x->step_ps != y->step_ps)
         return x->step_ps < y->step_ps ? x : y;
-    return y->arena_bytes < x->arena_bytes ? y : x;
+    return y->taken_bytes < x->taken_bytes ? y : x;
 }
 
 /* ---- what may be chosen ---- */
@@ -333,7 +337,7 @@ static int keep_none(Search *s, Micro *m, const Result *best, const Result **all
         Choice c = choice_of(m, &way[k], RECOMPUTE_ALL);
         const Result *r = search_try(s, &c);
         m->all_bytes = m->all_bytes ? min64(m->all_bytes, r->act_bytes) : r->act_bytes;
-        if (!is_near(s, r->arena_bytes))
+        if (!is_near(s, r->taken_bytes) || !plan_host_fits(s->q, r->host_bytes))
             continue;
         int j = n++;
         for (; j > 0 && all[j - 1]->step_ps > r->step_ps; j--)
@@ -442,13 +446,13 @@ static void try_least(Search *s)
     }
     if (!s->recomputes)
         return;
-    int64_t least = all[0]->arena_bytes;
+    int64_t least = all[0]->taken_bytes;
     for (int k = 1; k < n; k++)
-        least = min64(least, all[k]->arena_bytes);
+        least = min64(least, all[k]->taken_bytes);
     search_parts(s, &m);
     for (int k = 0; k < n; k++) {
         Blend b = search_blend(&m, all[k]);
-        if (all[k]->arena_bytes <= least + least / 8)
+        if (all[k]->taken_bytes <= least + least / 8)
             search_least_mix(s, &m, &b);
     }
     arena_free(m.a);
@@ -508,7 +512,7 @@ static Plan *best_plan(const Ask *q, const Choice *tried)
     Choice c = *tried;
     c.offsets_budget = 0;
     Plan *p = plan_one(q, &c);
-    return !q->memory || p->arena_bytes <= q->memory ? p : plan_one(q, tried);
+    return plan_fits(q, p) ? p : plan_one(q, tried);
 }
 
 Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit)

@@ -9,6 +9,7 @@
 typedef struct Result { /* the numbers of a candidate */
     Choice choice;
     int64_t arena_bytes, host_bytes, rounds, step_ps, exposed_ps;
+    int64_t taken_bytes;   /* of Ask.memory */
     int64_t busy_ps;       /* of compute alone, as if nothing slowed it down */
     int64_t least_comm_ps; /* of all collectives, in any plan */
     int64_t comm_ps;       /* of all collectives, one after the other */
@@ -51,6 +52,9 @@ enum {
     MIX_TURNS = 8, /* halving takes 6 */
     NEARLY = 64,   /* a prediction is right but for a part of so many */
 };
+#define TOO_MUCH                                                                                   \
+    (INT64_C(1) << 60) /* bytes: more than any memory, and two of them can be added                \
+                        */
 
 typedef struct Search {
     const Ask *q;
@@ -58,7 +62,8 @@ typedef struct Search {
     Counts micro;            /* that may be taken, the largest first */
     bool levels, recomputes; /* is there anything to choose? */
     VEC(Result *) result;
-    int64_t state[N_LEVELS]; /* bytes that persist; -1: not yet known */
+    int64_t state[N_LEVELS]; /* bytes of Ask.memory that persist; -1: not yet known; TOO_MUCH: the
+                                host's part has no room there */
     int64_t work;            /* candidates, planned or ruled out by what others tell */
     Bounds bound;            /* the least of all micro-batches'; lambda_den 0: there was none */
 } Search;

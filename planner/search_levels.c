@@ -49,7 +49,9 @@ static int64_t level_open_ps(const Plan *p, const FlatGroup *g, Level l)
 /* Through the rounds, where most memory is taken. */
 static int64_t level_bytes(const Plan *p, const FlatGroup *g, Level l)
 {
-    int64_t whole = flat_whole(p, g), bytes = plan_group_bytes(p, g, l);
+    int64_t whole = flat_whole(p, g);
+    int64_t bytes = machine_taken(p->machine, plan_group_bytes(p, g, l, false),
+                                  plan_group_bytes(p, g, l, true));
     if (l == LEVEL_ONCE)
         bytes += whole * dtype_size(p->buffer.v[g->params].dtype);
     if (g->optimizer < 0)
@@ -194,7 +196,7 @@ const Result *search_level_mix(Search *s, Micro *m, const Result *best)
     if (!base->fits || base->exposed_ps <= best->step_ps / (4 * NEARLY))
         return best;
     Blend b = with_levels(m, base);
-    bool plenty = heaviest(&b) - b.base_bytes <= s->q->memory - base->arena_bytes;
+    bool plenty = heaviest(&b) - b.base_bytes <= s->q->memory - base->taken_bytes;
     if (plenty || search_mix_ps(s, m, &b) > best->step_ps + best->step_ps / NEARLY)
         return best;
     return search_mix(s, m, &b, best);

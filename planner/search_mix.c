@@ -207,7 +207,7 @@ Blend search_blend(const Micro *m, const Result *all)
 
 int64_t search_mix_ps(const Search *s, const Micro *m, const Blend *b)
 {
-    int64_t budget = b->base_bytes + max64(s->q->memory - b->base->arena_bytes, 0);
+    int64_t budget = b->base_bytes + max64(s->q->memory - b->base->taken_bytes, 0);
     Mix x = frontier_mix(m->a, b->c, b->n, budget);
     int64_t less = x.fits ? lightest_ps(b) - x.ps : 0;
     return b->base->step_ps - less * m->rounds;
@@ -228,12 +228,12 @@ static const Result *keep_more(Search *s, const Micro *m, const Blend *b, int64_
                                const Result *best)
 {
     enum { WIDE = 4 };
-    int64_t each = step_bytes(b), most = b->base->arena_bytes + b->base->arena_bytes / 8;
+    int64_t each = step_bytes(b), most = b->base->taken_bytes + b->base->taken_bytes / 8;
     for (; at <= BUDGETS / 4 && b->n; at *= WIDE) {
         Mix x = frontier_mix(m->a, b->c, b->n, b->base_bytes + at * each);
         const Result *r = try_mix(s, m, b, &x, NULL, 0);
         best = search_faster(best, r);
-        if (r->fits || r->arena_bytes > most)
+        if (r->fits || r->taken_bytes > most)
             break;
     }
     return best;
@@ -251,7 +251,7 @@ const Result *search_mix(Search *s, const Micro *m, const Blend *b, const Result
 {
     Turn turn[MIX_TURNS];
     int64_t fits = 0, large = BUDGETS, each = step_bytes(b);
-    int64_t at = max64(s->q->memory - b->base->arena_bytes, 0) / each;
+    int64_t at = max64(s->q->memory - b->base->taken_bytes, 0) / each;
     for (int k = 0; k < MIX_TURNS && b->n && large - fits > 1; k++) {
         at = min64(max64(at, fits + 1), large - 1);
         Mix x = frontier_mix(m->a, b->c, b->n, b->base_bytes + at * each);
@@ -262,7 +262,7 @@ const Result *search_mix(Search *s, const Micro *m, const Blend *b, const Result
         best = search_faster(best, r);
         if (!k && is_hidden(m, b, x.ps, r))
             return best;
-        int64_t room = s->q->memory - r->arena_bytes;
+        int64_t room = s->q->memory - r->taken_bytes;
         if (r->fits)
             fits = at;
         else

@@ -59,19 +59,31 @@ static const char *percent(Arena *a, int64_t more, int64_t of)
     return arena_printf(a, "%lld.%lld %%", (long long)(t / 10), (long long)(t % 10));
 }
 
+static int64_t over(const Ask *q, int64_t taken)
+{
+    return q->memory ? max64(taken - q->memory, 0) : 0;
+}
+
+static int64_t host_over(const Ask *q, int64_t host)
+{
+    return plan_host_fits(q, host) ? 0 : host - q->machine->host_bytes;
+}
+
 static const char *why_lost(const Search *s, const Result *r, const Result *best, Plan *p)
 {
     if (r == best)
         return NULL;
     if (!r->fits) {
+        int64_t host = host_over(s->q, r->host_bytes);
         StrBuf more = strbuf_new(p->arena);
-        strbuf_bytes(&more, r->arena_bytes - s->q->memory);
-        return arena_printf(p->arena, "needs %s more than memory", more.text);
+        strbuf_bytes(&more, host ? host : over(s->q, r->taken_bytes));
+        return arena_printf(p->arena, "needs %s more than %s", more.text,
+                            host ? "the host has" : "memory");
     }
     if (r->step_ps > best->step_ps)
         return arena_printf(p->arena, "%s slower",
                             percent(p->arena, r->step_ps - best->step_ps, best->step_ps));
-    if (r->arena_bytes > best->arena_bytes)
+    if (r->taken_bytes > best->taken_bytes)
         return "as fast, and needs more memory";
     return "as good: the other came first";
 }
@@ -151,7 +163,18 @@ static void tell_roles(const Plan *p, Diag *d)
         strbuf_printf(&s, "%s%s ", s.n ? ", " : "", line[k].what);
         strbuf_bytes(&s, bytes);
     }
+    if (p->host_bytes) {
+        strbuf_printf(&s, "%son the host ", s.n ? ", " : "");
+        strbuf_bytes(&s, p->host_bytes);
+    }
     diag_note(d, NO_SPAN, "at its peak: %s", s.text ? s.text : "nothing");
+}
+
+static const char *bytes_text(Arena *a, int64_t bytes)
+{
+    StrBuf s = strbuf_new(a);
+    strbuf_bytes(&s, bytes);
+    return s.text;
 }
 
 /* The one that is asked for, or one. */
@@ -160,8 +183,13 @@ static int64_t least_micro(const Search *s)
     return s->micro.v[s->micro.n - 1];
 }
 
+typedef struct Need {
+    int64_t taken, host;
+    bool fits;
+} Need;
+
 /* What takes least on another number of ranks, or with each round's sums over ranks at once. */
-static int64_t least_on(const Search *s, int64_t ranks, bool reduced)
+static Need least_on(const Search *s, int64_t ranks, bool reduced)
 {
     const Ask *q = s->q;
     Arena *scratch = arena_new();
@@ -176,9 +204,11 @@ static int64_t least_on(const Search *s, int64_t ranks, bool reduced)
                 .level = LEVEL_3,
                 .recompute = RECOMPUTE_ALL,
                 .offsets_budget = OFFSETS_BUDGET / 64};
-    int64_t bytes = plan_one(&other, &c)->arena_bytes;
+    const Plan *p = plan_one(&other, &c);
+    Need need = {machine_taken(q->machine, p->arena_bytes, p->host_bytes), p->host_bytes,
+                 plan_fits(&other, p)};
     arena_free(scratch);
-    return bytes;
+    return need;
 }
 
 /* The fewest ranks, by doubling, that would do; less than `most`. What was found, or `most`. */
@@ -188,54 +218,104 @@ static int64_t help_ranks(const Search *s, bool reduced, int64_t most)
     bool other = reduced && !q->m->reduced;
     int64_t n = other && q->ranks > 1 ? q->ranks : q->ranks * 2;
     for (; n < most && n <= q->batch && q->batch % (n * least_micro(s)) == 0; n *= 2) {
-        int64_t least = least_on(s, n, reduced);
-        if (least > q->memory)
+        Need need = least_on(s, n, reduced);
+        if (!need.fits)
             continue;
-        StrBuf need = strbuf_new(q->a);
-        strbuf_bytes(&need, least);
+        bool two = need.host && q->machine->target == TARGET_CUDA;
         const char *on = arena_printf(q->a, "%lld ranks", (long long)n);
-        diag_help(q->d, "or %s%s%s: each would need %s or less", n > q->ranks ? on : "",
+        diag_help(q->d, "or %s%s%s: each would need %s%s%s or less", n > q->ranks ? on : "",
                   other && n > q->ranks ? " and " : "", other ? "`accumulate = reduced`" : "",
-                  need.text);
+                  bytes_text(q->a, need.taken), two ? ", of the host's memory " : "",
+                  two ? bytes_text(q->a, need.host) : "");
         return n;
     }
     return most;
 }
 
+/* Bytes that are missing, of either memory. */
+static int64_t missing(const Ask *q, const Result *r)
+{
+    return over(q, r->taken_bytes) + host_over(q, r->host_bytes);
+}
+
+static const Result *least_missing(const Search *s)
+{
+    const Result *least = s->result.v[0];
+    for (int k = 1; k < s->result.n; k++) {
+        const Result *r = s->result.v[k];
+        int64_t more = missing(s->q, r) - missing(s->q, least);
+        if (more < 0 || (!more && r->taken_bytes < least->taken_bytes))
+            least = r;
+    }
+    return least;
+}
+
+/* Of memory, or of the host's where only that is too small. */
+static void tell_need(const Ask *q, const Plan *p, int64_t taken)
+{
+    Arena *a = q->a;
+    Span at = q->m->plan.memory_at;
+    if (at.file < 0 || q->m->plan.memory != q->memory)
+        at = NO_SPAN;
+    if (!over(q, taken)) {
+        diag_error(q->d, NO_SPAN,
+                   "no plan fits: the least found needs %s (%lld bytes) of the host's memory, "
+                   "'%s' has %s for a rank",
+                   bytes_text(a, p->host_bytes), (long long)p->host_bytes, q->machine->name,
+                   bytes_text(a, q->machine->host_bytes));
+        return;
+    }
+    const char *parts =
+        taken == p->arena_bytes
+            ? ""
+            : arena_printf(a, ", %s and %s of what is offloaded", bytes_text(a, p->arena_bytes),
+                           bytes_text(a, p->host_bytes));
+    diag_error(q->d, at, "no plan fits: the least found needs %s (%lld bytes)%s, memory is %s",
+               bytes_text(a, taken), (long long)taken, parts, bytes_text(a, q->memory));
+    if (host_over(q, p->host_bytes))
+        diag_note(q->d, NO_SPAN, "it needs %s of the host's memory too, '%s' has %s for a rank",
+                  bytes_text(a, p->host_bytes), q->machine->name,
+                  bytes_text(a, q->machine->host_bytes));
+}
+
+static void tell_way_out(const Ask *q, const Plan *p, int64_t taken, int64_t kept)
+{
+    const char *need = bytes_text(q->a, taken);
+    if (!over(q, taken))
+        diag_help(q->d, "`offload` for fewer units, the state shared over more ranks, or a profile "
+                        "with more host_bytes");
+    else if (taken > p->arena_bytes)
+        diag_help(q->d,
+                  "leave out `offload`, which makes no room where the host's memory is the same, "
+                  "or give --memory %s or more",
+                  need);
+    else if (kept > q->memory / 2)
+        diag_help(q->d, "give --memory %s or more, or share the state over more ranks", need);
+    else
+        diag_help(q->d, "give --memory %s or more, or make the model or its context smaller", need);
+}
+
 void search_tell_no_fit(const Search *s)
 {
     const Ask *q = s->q;
-    const Result *least = s->result.v[0];
-    for (int k = 1; k < s->result.n; k++)
-        if (s->result.v[k]->arena_bytes < least->arena_bytes)
-            least = s->result.v[k];
+    const Result *least = least_missing(s);
     const Plan *p = plan_one(q, &least->choice);
-    StrBuf need = strbuf_new(q->a), have = strbuf_new(q->a), kept = strbuf_new(q->a);
-    strbuf_bytes(&need, p->arena_bytes);
-    strbuf_bytes(&have, q->memory);
-    strbuf_bytes(&kept, p->persistent_bytes);
-    const Model *m = q->m;
-    Span at =
-        m->plan.memory_at.file >= 0 && m->plan.memory == q->memory ? m->plan.memory_at : NO_SPAN;
-    diag_error(q->d, at, "no plan fits: the least found needs %s (%lld bytes), memory is %s",
-               need.text, (long long)p->arena_bytes, have.text);
+    int64_t taken = machine_taken(q->machine, p->arena_bytes, p->host_bytes);
+    int64_t kept = machine_taken(q->machine, p->persistent_bytes, plan_host_kept(p));
+    tell_need(q, p, taken);
     diag_note(q->d, NO_SPAN,
               "parameters and optimizer state take %s; micro-batch %lld in %lld rounds%s%s%s",
-              kept.text, (long long)p->micro_batch, (long long)p->rounds,
+              bytes_text(q->a, kept), (long long)p->micro_batch, (long long)p->rounds,
               least->choice.recompute == RECOMPUTE_ALL ? ", all recomputed"
               : least->choice.kept                     ? ", nearly all recomputed"
                                                        : "",
               q->ranks > 1 && s->levels ? ", zero " : "",
               q->ranks > 1 && s->levels ? level_words.word[least->choice.level] : "");
     tell_roles(p, q->d);
-    if (p->persistent_bytes > q->memory / 2)
-        diag_help(q->d, "give --memory %s or more, or share the state over more ranks", need.text);
-    else
-        diag_help(q->d, "give --memory %s or more, or make the model or its context smaller",
-                  need.text);
-    if (m->invariant)
+    tell_way_out(q, p, taken, kept);
+    if (q->m->invariant)
         return; /* its rounds depend on the batch alone */
-    int64_t most = help_ranks(s, m->reduced, INT64_MAX);
-    if (!m->reduced)
+    int64_t most = help_ranks(s, q->m->reduced, INT64_MAX);
+    if (!q->m->reduced)
         help_ranks(s, true, most);
 }

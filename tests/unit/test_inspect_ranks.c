@@ -213,6 +213,48 @@ static void memory(void **state)
     arena_free(a);
 }
 
+/* On a CPU both arenas lie in the memory there is. */
+static void memory_of_both(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Plan *p = ranks_plan(a, 4, 3);
+    Alternative chosen = {.micro_batch = 2, .rounds = 2, .arena_bytes = p->arena_bytes};
+    chosen.fits = true;
+    Alternative other = chosen;
+    other.arena_bytes = 1 << 20;
+    other.host_bytes = 65536;
+    other.fits = false;
+    other.why = "needs more than memory";
+    vec_push(a, &p->tried, chosen);
+    vec_push(a, &p->tried, other);
+    other.arena_bytes = 4096; /* what was too small is the host's memory */
+    vec_push(a, &p->tried, other);
+    p->memory = p->arena_bytes + 65536;
+    p->host_bytes = 4096;
+    const InspectOptions why = {.page = INSPECT_WHY, .what = "memory"};
+    const PlanFile *f = file_of(a, p);
+    const char *s = page_of(a, f, INSPECT_SUMMARY), *w = page_asked(a, f, why, true);
+    has(s, "\n  memory: 263.4 KiB\n"); /* a GPU's, and nobody knows the host's */
+    has_not(s, "both arenas");
+    has(w, "  on the host 4.00 KiB\n  64.0 KiB are left");
+    has(w, "memory = 1048576\n");
+    Machine *m = arena_make(a, Machine);
+    *m = *p->machine;
+    m->host_bytes = 1 << 20;
+    p->machine = m;
+    has(page_of(a, file_of(a, p), INSPECT_SUMMARY), "\n  memory: 263.4 KiB, the host's 1.00 MiB\n");
+    p->machine = machine_find(a, "cpu", diag_new(a, sources_new(a), stderr));
+    f = file_of(a, p);
+    s = page_of(a, f, INSPECT_SUMMARY);
+    w = page_asked(a, f, why, true);
+    has(s, "\n  memory: 263.4 KiB, 203.4 KiB taken: both arenas lie in it\n");
+    has(w, "  on the host 4.00 KiB, which is the same memory\n  60.0 KiB are left");
+    has(w, "memory = 1114112\n");
+    has(page_asked(a, f, (InspectOptions){.page = INSPECT_HTML}, true), "of the same memory");
+    arena_free(a);
+}
+
 static const struct {
     const char *what, *words[4];
 } ask[] = {
@@ -545,10 +587,11 @@ static void any_plan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lanes),  cmocka_unit_test(times),     cmocka_unit_test(comm),
-        cmocka_unit_test(params), cmocka_unit_test(recompute), cmocka_unit_test(memory),
-        cmocka_unit_test(why),    cmocka_unit_test(diff),      cmocka_unit_test(trace),
-        cmocka_unit_test(html),   cmocka_unit_test(any_plan),  cmocka_unit_test(classes),
+        cmocka_unit_test(lanes),          cmocka_unit_test(times),     cmocka_unit_test(comm),
+        cmocka_unit_test(params),         cmocka_unit_test(recompute), cmocka_unit_test(memory),
+        cmocka_unit_test(memory_of_both), cmocka_unit_test(why),       cmocka_unit_test(diff),
+        cmocka_unit_test(trace),          cmocka_unit_test(html),      cmocka_unit_test(any_plan),
+        cmocka_unit_test(classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@ static const char model[] = "let width = 32\n"
                             "plan {\n%s\n}\n";
 
 enum { LAYERS = 4 };
+#define PLENTY (INT64_C(1) << 40)
 
 typedef struct Case {
     const char *optimizer, *accumulate, *plan;
@@ -275,6 +276,142 @@ static void next_group_comes_beside(void **state)
     planned_done(u);
 }
 
+/* ---- what it has to fit in ---- */
+
+static Planned *begin_on(Case c, const char *machine, int64_t host_bytes)
+{
+    Planned *t = begin(c);
+    Machine *m = arena_make(t->arena, Machine);
+    *m = *machine_find(t->arena, machine, t->diag);
+    m->host_bytes = host_bytes;
+    t->machine = m;
+    return t;
+}
+
+/* The bytes that are told where nothing fits. */
+static int64_t least_told(const Planned *t)
+{
+    const char *at = strstr(t->text, "no plan fits: the least found needs ");
+    if (!at)
+        fail_msg("no least in: %s", t->text);
+    return strtoll(strchr(at, '(') + 1, NULL, 10);
+}
+
+static void expect_words(const Planned *t, const char *words)
+{
+    if (!strstr(t->text, words))
+        fail_msg("no '%s' in: %s", words, t->text);
+}
+
+static void a_cpu_has_one_memory(void **state)
+{
+    (void)state;
+    for (int64_t ranks = 1; ranks <= 4; ranks *= 4) {
+        Planned *t = begin((Case){.plan = "offload = optimizer"});
+        Planned *u = begin((Case){.plan = "offload = none"});
+        assert_null(planned_in(t, ranks, 0, 1 << 12));
+        int64_t least = least_told(t);
+        expect_words(t, " of what is offloaded, memory is 4.00 KiB");
+        expect_words(t, ", on the host ");
+        expect_words(t, "leave out `offload`, which makes no room where");
+        Plan *p = planned_in(t, ranks, 0, least);
+        assert_non_null(p);
+        planned_verify(t, p);
+        assert_true(p->host_bytes > 0 && p->arena_bytes + p->host_bytes <= least);
+        assert_null(planned_in(t, ranks, 0, least - 1));
+        assert_null(planned_in(u, ranks, 0, 1 << 12));
+        assert_true(least_told(u) < least); /* it does make no room */
+        for (int64_t memory = least; memory < 4 * least; memory += least / 3) {
+            p = planned_in(t, ranks, 0, memory);
+            assert_true(p && p->arena_bytes + p->host_bytes <= memory);
+            for (int k = 0; k < p->tried.n; k++) {
+                const Alternative *x = &p->tried.v[k];
+                assert_int_equal(x->fits, x->arena_bytes + x->host_bytes <= memory);
+            }
+        }
+        planned_done(t);
+        planned_done(u);
+    }
+}
+
+static void a_gpu_has_two(void **state)
+{
+    (void)state;
+    const Case c = {.plan = "offload = optimizer"};
+    Planned *t = begin_on(c, "h100-80g", 0);
+    Plan *p = planned_in(t, 1, 32, PLENTY);
+    int64_t arena = p->arena_bytes, host = p->host_bytes;
+    assert_non_null(planned_in(t, 1, 32, arena)); /* how much the host has nobody knows */
+    planned_done(t);
+    t = begin_on(c, "h100-80g", host);
+    p = planned_in(t, 1, 32, arena);
+    assert_true(p && p->host_bytes <= host);
+    planned_done(t);
+    t = begin_on(c, "h100-80g", host - 1);
+    assert_null(planned_in(t, 1, 16, PLENTY));
+    assert_int_equal(least_told(t), host);
+    expect_words(t, "help: or 2 ranks: each would need ");
+    expect_words(t, ", of the host's memory ");
+    assert_null(strstr(t->text, "accumulate = reduced"));
+    expect_words(t, " of the host's memory, 'h100-80g' has ");
+    expect_words(t, "`offload` for fewer units");
+    assert_int_equal(t->diag->errors, 1);
+    planned_done(t);
+    t = begin_on(c, "h100-80g", host - 1);
+    assert_null(planned_in(t, 1, 32, 1 << 12)); /* neither */
+    expect_words(t, "memory is 4.00 KiB");
+    expect_words(t, " of the host's memory too, 'h100-80g' has ");
+    planned_done(t);
+}
+
+/* State in shards where the host has no room for all of it. */
+static void levels_follow_the_host(void **state)
+{
+    (void)state;
+    Planned *t = begin_on((Case){.plan = "zero = 0\noffload = optimizer"}, "h100-80g", 0);
+    int64_t whole = planned_in(t, 4, 8, PLENTY)->host_bytes;
+    planned_done(t);
+    t = begin_on((Case){.plan = "zero = 0\noffload = optimizer"}, "h100-80g", whole - 1);
+    assert_null(planned_in(t, 4, 8, PLENTY));
+    planned_done(t);
+    for (int k = 1; k <= 2; k++) { /* no room for the state; for it, and not for the update */
+        int64_t host = k == 1 ? whole / 2 : whole - 1;
+        t = begin_on((Case){.plan = "offload = optimizer"}, "h100-80g", host);
+        Plan *p = planned_in(t, 4, 8, PLENTY);
+        assert_true(p && p->host_bytes <= host);
+        planned_verify(t, p);
+        int too_large = 0;
+        for (int i = 0; i < p->tried.n; i++) {
+            const Alternative *x = &p->tried.v[i];
+            assert_int_equal(x->fits, x->host_bytes <= host);
+            too_large += !x->fits;
+            assert_true(x->fits || strstr(x->why, " more than the host has"));
+        }
+        assert_int_equal(too_large > 0, k == 2); /* else they are not even planned */
+        planned_done(t);
+    }
+}
+
+/* From a plan of any level. */
+static void what_persists_is_known_beforehand(void **state)
+{
+    (void)state;
+    Planned *t = begin((Case){.plan = "offload h.1:3 = optimizer"});
+    Ask q = planned_ask(t, 4, 0);
+    Plan *p[N_LEVELS];
+    for (int l = 0; l < N_LEVELS; l++) {
+        Choice c = {.micro_batch = 8, .level = (Level)l, .lead = 1};
+        p[l] = plan_one(&q, &c);
+    }
+    for (int l = 0; l < N_LEVELS; l++)
+        for (int k = 0; k < N_LEVELS; k++) {
+            assert_int_equal(plan_persistent(p[l], (Level)k, false), p[k]->persistent_bytes);
+            assert_int_equal(plan_persistent(p[l], (Level)k, true), plan_host_kept(p[k]));
+            assert_true(plan_host_kept(p[k]) > 0 && plan_host_kept(p[k]) < p[k]->host_bytes);
+        }
+    planned_done(t);
+}
+
 /* ---- what the verifier says ---- */
 
 static int find_copy(const Plan *p, const char *what, int skip)
@@ -330,9 +467,15 @@ static void mistakes_are_caught(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_level),         cmocka_unit_test(other_ways),
-        cmocka_unit_test(device_has_less),     cmocka_unit_test(next_group_comes_beside),
+        cmocka_unit_test(every_level),
+        cmocka_unit_test(other_ways),
+        cmocka_unit_test(device_has_less),
+        cmocka_unit_test(next_group_comes_beside),
         cmocka_unit_test(mistakes_are_caught),
+        cmocka_unit_test(a_cpu_has_one_memory),
+        cmocka_unit_test(a_gpu_has_two),
+        cmocka_unit_test(levels_follow_the_host),
+        cmocka_unit_test(what_persists_is_known_beforehand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -335,12 +335,13 @@ static void arenas_have_no_gap(void **state)
                                 .no_overlap = off};
                     Plan *p = plan_one(&q, &c);
                     assert_int_equal(p->arena_bytes, p->persistent_bytes + p->max_live_bytes);
-                    assert_int_equal(p->persistent_bytes, plan_persistent(p, (Level)l));
+                    assert_int_equal(p->persistent_bytes, plan_persistent(p, (Level)l, false));
                     planned_verify(t, p);
                     for (int k = 0; k < N_LEVELS; k++) {
                         c.level = (Level)k;
                         Plan *other = plan_one(&q, &c);
-                        assert_int_equal(plan_persistent(p, (Level)k), other->persistent_bytes);
+                        assert_int_equal(plan_persistent(p, (Level)k, false),
+                                         other->persistent_bytes);
                         if (r || off)
                             break;
                     }
