@@ -82,18 +82,36 @@ static void add(StepCost *c, const StepCost *x, int64_t times)
     c->launch_ps = cut(c->launch_ps + (Wide)x->launch_ps * times);
 }
 
+/* Its operands lie in the host's arena: an update that was offloaded. */
+static bool on_host(const Plan *p, const Step *s)
+{
+    for (int i = 0; i < s->kernel->n_arg && s->arg; i++)
+        if (p->buffer.v[s->arg[i].buffer].host)
+            return true;
+    return false;
+}
+
+/* On the host of a GPU. What an update does to an element it does faster than the element arrives,
+ * so its arithmetic is not counted. */
+static StepCost host_cost(const Machine *m, const Work *w)
+{
+    return (StepCost){.launch_ps = m->launch_ps,
+                      .memory_ps = time_of(w->bytes, m->host_memory_bytes_per_s)};
+}
+
 /* The micro-batch, or each chunk of a region. */
 static StepCost kernel_cost(const Machine *m, const Plan *p, const Step *s)
 {
     const ProgramPlan *g = &p->program[s->program];
     int64_t all = max64(g->micro_batch, 1);
     int64_t chunk = s->region && g->region_samples ? min64(g->region_samples, all) : all;
+    bool host = m->target == TARGET_CUDA && on_host(p, s);
     Work w = cost_work(m->target, s->kernel, chunk);
-    StepCost one = launch_cost(m, &w), c = {0};
+    StepCost one = host ? host_cost(m, &w) : launch_cost(m, &w), c = {0};
     add(&c, &one, all / chunk);
     if (all % chunk) {
         w = cost_work(m->target, s->kernel, all % chunk);
-        one = launch_cost(m, &w);
+        one = host ? host_cost(m, &w) : launch_cost(m, &w);
         add(&c, &one, 1);
     }
     return c;

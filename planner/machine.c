@@ -53,6 +53,7 @@ static const Number number[] = {
     {FIELD(ranks_per_node), 1, 1 << 20, false},
     {FIELD(attention_flops_per_s), SLOWEST, FASTEST, false},
     {FIELD(memory_bytes_per_s), SLOWEST, FASTEST, false},
+    {FIELD(host_memory_bytes_per_s), SLOWEST, FASTEST, false},
     {FIELD(cache_bytes), 1 << 10, MOST_BYTES, true},
     {FIELD(cache_bytes_per_s), SLOWEST, FASTEST, true},
     {FIELD(elem_ops_per_s), SLOWEST, FASTEST, false},
@@ -268,6 +269,10 @@ static bool get_machine(Reader *r, json_t *o, Machine *m)
             return false;
     if (!m->cache_bytes != !m->cache_bytes_per_s)
         return fail(r, "cache_bytes", "with cache_bytes_per_s, or both 0");
+    if (m->target == TARGET_C && m->host_memory_bytes_per_s != m->memory_bytes_per_s)
+        return fail(r, "host_memory_bytes_per_s",
+                    "the host's memory is the device's with target c: %" PRId64 " is wanted",
+                    m->memory_bytes_per_s);
     return known_keys(r, o);
 }
 

@@ -41,8 +41,9 @@ typedef struct Machine {
     int n_rate[N_MATH_TYPES];
     RatePoint rate[N_MATH_TYPES][16];
     int64_t attention_flops_per_s;
-    int64_t memory_bytes_per_s; /* streaming, beyond all caches */
-    int64_t cache_bytes;        /* data of this size or less moves at cache_bytes_per_s; 0: none */
+    int64_t memory_bytes_per_s;      /* streaming, beyond all caches */
+    int64_t host_memory_bytes_per_s; /* one rank's share; target c: the same */
+    int64_t cache_bytes; /* data of this size or less moves at cache_bytes_per_s; 0: none */
     int64_t cache_bytes_per_s;
     int64_t elem_ops_per_s; /* simple elementwise operations; costly ones count as several */
     int64_t launch_ps;      /* of one kernel */

@@ -71,7 +71,7 @@ static Machine *machine_of(Arena *a, const Figures *f, const LinkCost *link)
     int64_t ranks = max64(f->ranks, 1);
     m->memory_bytes = f->memory / 10 * 9 / ranks / (1 << 20) * (1 << 20);
     m->ranks_per_node = max64(ranks, f->cores);
-    m->memory_bytes_per_s = rounded(f->stream);
+    m->memory_bytes_per_s = m->host_memory_bytes_per_s = rounded(f->stream);
     m->cache_bytes = f->cache;
     m->cache_bytes_per_s = f->cache ? rounded(f->near) : 0;
     m->elem_ops_per_s = rounded(f->elem);

@@ -22,6 +22,7 @@ static Machine free_machine(void)
     m.n_rate[MATH_F32] = 1;
     m.rate[MATH_F32][0] = (RatePoint){1, INT64_MAX};
     m.attention_flops_per_s = m.memory_bytes_per_s = m.elem_ops_per_s = INT64_MAX;
+    m.host_memory_bytes_per_s = INT64_MAX;
     for (int i = 0; i < N_LINKS; i++)
         m.link[i].bytes_per_s = INT64_MAX;
     m.copy.bytes_per_s = INT64_MAX;
@@ -266,6 +267,49 @@ static void attention_is_shared_out(void **state)
     assert_int_equal(cost_step(&m, &o.p, &o.s), forward);
 }
 
+/* ---- on the host ---- */
+
+/* An update in the host's arena goes at the pace of the host's memory, shared out over no
+ * multiprocessors; on a CPU there is no other memory. */
+static void the_host_is_slower(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    One o;
+    fused_rows_of(&o, a, 10);
+    Operand arg[3] = {{0, 0, 0}, {1, 0, 0}, {2, 0, 0}};
+    for (int i = 0; i < 3; i++)
+        vec_push(a, &o.p.buffer, ((Buffer){.id = i, .bytes = 4096}));
+    o.k.n_arg = 3;
+    o.s.arg = arg;
+    Machine m = free_machine();
+    m.target = TARGET_CUDA;
+    m.launch_ps = 777;
+    m.memory_bytes_per_s = 1000 * GIGA;
+    m.host_memory_bytes_per_s = GIGA;
+    int64_t bytes = 4 * (2 * 4 * 10 * 32 + 32);
+    expect_ps(&m, &o, bytes + 777);
+    for (int i = 0; i < 3; i++) {
+        o.p.buffer.v[i].host = true; /* any of them */
+        expect_ps(&m, &o, bytes * 1000 + 777);
+        o.p.buffer.v[i].host = false;
+    }
+    o.p.buffer.v[2].host = true;
+    m.workers = 80;
+    m.elem_ops_per_s = 1000;
+    expect_ps(&m, &o, bytes * 1000 + 777);
+    assert_int_equal(cost_of(&m, &o.p, &o.s).cls, TIME_MEMORY);
+    o.p.program[PROGRAM_TRAIN].region_samples = 3; /* in two chunks */
+    o.s.region = 1;
+    m.elem_ops_per_s = INT64_MAX;
+    expect_ps(&m, &o, bytes * 1000 + 4 * 32 * 1000 + 2 * 777);
+    o.s.region = 0;
+    m.workers = 1;
+    m.target = TARGET_C; /* what it has of both is the same */
+    expect_ps(&m, &o, bytes + 777);
+    arena_free(a);
+}
+
 /* ---- between ranks ---- */
 
 static void collective_of(One *o, KernelKind kind, int64_t ranks, int64_t share, int64_t elems)
@@ -433,6 +477,7 @@ int main(void)
         cmocka_unit_test(regions_run_in_chunks),
         cmocka_unit_test(attention_counts_scores),
         cmocka_unit_test(attention_is_shared_out),
+        cmocka_unit_test(the_host_is_slower),
         cmocka_unit_test(collectives_by_their_slowest_link),
         cmocka_unit_test(hybrid_groups_gather_inside),
         cmocka_unit_test(no_link_is_no_bargain),

@@ -58,6 +58,9 @@ static void inside_profiles_are_whole(void **state)
         assert_non_null(m);
         assert_string_equal(m->name, name[i]);
         assert_true(strlen(m->source) > 100);
+        assert_non_null(
+            strstr(m->source, m->target == TARGET_C ? "memory" : "Host memory: assumed"));
+        assert_true(m->host_memory_bytes_per_s <= m->memory_bytes_per_s);
         assert_int_equal(m->target, strcmp(name[i], "cpu") == 0 ? TARGET_C : TARGET_CUDA);
         assert_true(m->link[LINK_NODE].bytes_per_s >= m->link[LINK_NET].bytes_per_s);
         for (int j = 1; j < m->n_rate[MATH_F32]; j++) /* larger products are no slower */
@@ -101,6 +104,7 @@ static void every_value_has_its_place(void **state)
     m.rate[MATH_F16][0] = (RatePoint){6, 1100007};
     m.attention_flops_per_s = 1100008;
     m.memory_bytes_per_s = 1100009;
+    m.host_memory_bytes_per_s = 1100021;
     m.cache_bytes = 1100010;
     m.cache_bytes_per_s = 1100011;
     m.elem_ops_per_s = 1100012;
@@ -143,6 +147,10 @@ static const Change change[] = {
      "memory_bytes: 8 is not in 1048576..1125899906842624"},
     {"\"memory_bytes\": 8589934592", "\"memory_bytes\": 8e9",
      "memory_bytes: a whole number is wanted"},
+    {"\"host_memory_bytes_per_s\": 3", "\"host_memory_bytes_per_s\": 4",
+     "host_memory_bytes_per_s: the host's memory is the device's with target c: 30000000000 is"},
+    {"\"host_memory_bytes_per_s\": 30000000000", "\"host_memory_bytes_per_s\": 0",
+     "host_memory_bytes_per_s: 0 is not in"},
     {"\"launch_ps\": 2000000", "\"launch_ps\": 2", "launch_ps: 2 is not in 1000.."},
     {"\"launch_ps\": 2000000", "\"launch_ps\": -2000", "launch_ps: -2000 is not in"},
     {"\"cache_bytes\": 4194304", "\"cache_bytes\": 0", "cache_bytes: with cache_bytes_per_s"},

@@ -41,6 +41,7 @@ static void figures_become_a_profile(void **state)
     assert_int_equal(m->ranks_per_node, 8);
     assert_true(m->memory_bytes <= 9000000000 && m->memory_bytes > 9000000000 - (2 << 20));
     assert_int_equal(m->memory_bytes_per_s, 30000000000);
+    assert_int_equal(m->host_memory_bytes_per_s, 30000000000);
     assert_int_equal(m->cache_bytes, 4194300);
     assert_int_equal(m->launch_ps, 2650000);
     assert_int_equal(m->link[LINK_NODE].bytes_per_s, 6000000000);

@@ -412,6 +412,29 @@ static void what_persists_is_known_beforehand(void **state)
     planned_done(t);
 }
 
+/* Adam's update on the host of a GPU: four reads and three writes of 4 bytes an element, at
+ * the host's pace. */
+static void updates_take_the_hosts_time(void **state)
+{
+    (void)state;
+    Planned *t = begin_on((Case){.plan = "offload = optimizer"}, "h100-80g", 0);
+    Plan *p = planned_in(t, 1, 32, PLENTY);
+    const Machine *m = t->machine;
+    int n = 0;
+    for (int k = 0; k < p->step.n; k++) {
+        const Step *s = &p->step.v[k];
+        if (s->phase != PHASE_UPDATE || s->stream != STREAM_COMPUTE || s->group < 0)
+            continue;
+        int64_t bytes = 7 * 4 * own(p, &p->group.v[s->group]);
+        int64_t least = bytes * 1000 / (m->host_memory_bytes_per_s / INT64_C(1000000000));
+        if (s->ps < least || s->ps > least + least / 50 + m->launch_ps)
+            fail_msg("%lld ps, at least %lld", (long long)s->ps, (long long)least);
+        n++;
+    }
+    assert_int_equal(n, p->group.n);
+    planned_done(t);
+}
+
 /* ---- what the verifier says ---- */
 
 static int find_copy(const Plan *p, const char *what, int skip)
@@ -475,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_cpu_has_one_memory),
         cmocka_unit_test(a_gpu_has_two),
         cmocka_unit_test(levels_follow_the_host),
+        cmocka_unit_test(updates_take_the_hosts_time),
         cmocka_unit_test(what_persists_is_known_beforehand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
