@@ -259,9 +259,10 @@ static void call_zero(Printer *p)
     strbuf_printf(p->s, "}, %d);\n", k->n_gap);
 }
 
-static void call_tree(Printer *p)
+/* One round's sums and where rounds are added up, or what they come to. */
+static void call_rounds(Printer *p, const char *function)
 {
-    strbuf_add(p->s, "    bmrt_tree(r, ");
+    strbuf_printf(p->s, "    %s(r, ", function);
     operand(p, 0);
     strbuf_add(p->s, ", ");
     operand(p, 1);
@@ -394,7 +395,13 @@ void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, 
         call_zero(&p);
         break;
     case K_TREE:
-        call_tree(&p);
+        call_rounds(&p, "bmrt_tree");
+        break;
+    case K_EXACT_SUM:
+        call_rounds(&p, "bmrt_exact_sum");
+        break;
+    case K_EXACT_TOTAL:
+        call_rounds(&p, "bmrt_exact_total");
         break;
     case K_ALL_GATHER:
     case K_REDUCE_SCATTER:

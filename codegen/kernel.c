@@ -171,6 +171,8 @@ static void kernel_c(StrBuf *s, const Kernel *k)
     case K_ALL_REDUCE:
     case K_COPY:
     case K_TREE:
+    case K_EXACT_SUM:
+    case K_EXACT_TOTAL:
         break; /* calls of the runtime */
     }
 }

@@ -191,6 +191,8 @@ void template_c(StrBuf *s, const Kernel *k)
     case K_ALL_REDUCE:
     case K_COPY:
     case K_TREE:
+    case K_EXACT_SUM:
+    case K_EXACT_TOTAL:
         BUG("%s has no template", k->name);
     }
 }

@@ -181,7 +181,8 @@ int buffer_sums(Build *b, Phase loop, int64_t count, int64_t *at)
     Buffer *x = &b->plan->buffer.v[b->sums[loop]];
     x->sums = (int)loop + 1;
     *at = x->bytes / 4;
-    x->bytes += round_up(count * 4, ARENA_ALIGN);
+    bool exact = b->plan->invariant && b->kind == PROGRAM_EVAL; /* then every one is many digits */
+    x->bytes += exact ? count * 4 : round_up(count * 4, ARENA_ALIGN);
     return b->sums[loop];
 }
 

@@ -4,7 +4,9 @@
  *
  * With accumulate = reduced a round's gradients are summed over ranks at once and the rounds on
  * the shard. With reduce = invariant rounds go into a binary tree, and ranks too, so that the sum
- * is one tree over (rank, round) however many ranks share the rounds. */
+ * is one tree over (rank, round) however many ranks share the rounds. Evaluation has as many rounds
+ * as the data, and ranks take turns: no tree is the same on all numbers of them, so its few sums
+ * are added without rounding. */
 #include "planner/comm.h"
 
 /* The last step of a phase that writes a buffer; -1: none. */
@@ -264,20 +266,50 @@ static int sums_of(const Comm *c, Phase loop)
     return -1;
 }
 
-void comm_sums(Comm *c, Phase loop, Phase then)
+static const char *sums_path(Phase loop)
+{
+    return loop == PHASE_WEIGHT ? "weights" : "sums";
+}
+
+static Kernel exact_kernel(KernelKind kind, int64_t n)
+{
+    Kernel k = {.kind = kind, .n_arg = 2, .units = n, .least = 1};
+    k.arg_written[1] = true;
+    k.tpl.rows = EXACT_DIGITS;
+    k.tpl.cols = n;
+    k.tpl.accumulates = kind == K_EXACT_SUM;
+    k.bytes = 4 * n * (2 * EXACT_DIGITS + 1);
+    k.flops = n * EXACT_DIGITS;
+    return k;
+}
+
+/* A round's sums are added to exact ones, which come to the same whatever their order. */
+static Operand add_exact(Comm *c, Phase loop, int buffer, int64_t n)
 {
     Plan *p = c->p;
-    int id = sums_of(c, loop);
-    if (id < 0)
-        return;
-    int64_t part = 16 * p->shared_by, elems = (p->buffer.v[id].bytes / 4 + part - 1) / part * 16;
-    p->buffer.v[id].bytes = elems * p->shared_by * 4;
-    Operand whole = {id, 0, 0};
-    if (c->kind == PROGRAM_TRAIN && p->invariant && p->rounds > 1)
-        whole =
-            add_tree(c, loop, comm_end(c, loop), id, -1, loop == PHASE_WEIGHT ? "weights" : "sums");
-    if (p->ranks == 1)
-        return;
+    begin_anew(c, loop, buffer);
+    const char *path = arena_printf(p->arena, "%s.exact", sums_path(loop));
+    int exact = buffer_temp(c->b, path, DT_F32, 4 * n * EXACT_DIGITS, false);
+    p->buffer.v[exact].role = ROLE_GRAD;
+    Kernel k = exact_kernel(K_EXACT_SUM, n);
+    const Operand arg[] = {{buffer, 0, 0}, {exact, 0, 0}};
+    comm_add(c, loop, comm_end(c, loop), &k, "exact_sum", arg, sums_path(loop), -1, WHEN_ALWAYS);
+    return arg[1];
+}
+
+/* All of them, rounded: where the last round's were. */
+static void add_exact_total(Comm *c, Phase loop, Phase then, Operand exact, int buffer, int64_t n)
+{
+    Kernel k = exact_kernel(K_EXACT_TOTAL, n);
+    const Operand arg[] = {exact, {buffer, 0, 0}};
+    comm_add(c, then, comm_first(c, then), &k, "exact_total", arg, sums_path(loop), -1,
+             WHEN_ALWAYS);
+}
+
+/* `whole`, padded to parts of all ranks. */
+static void reduce_sums(Comm *c, Phase loop, Phase then, Operand whole, int64_t elems)
+{
+    Plan *p = c->p;
     Kernel k = {.kind = K_ALL_REDUCE, .n_arg = 2, .units = 1, .least = 1};
     k.arg_written[0] = k.arg_written[1] = true;
     k.coll.n_segment = 1;
@@ -286,8 +318,38 @@ void comm_sums(Comm *c, Phase loop, Phase then)
     k.bytes = 8 * elems * p->shared_by;
     int staging = comm_staging(c, elems, &k.coll.chunk);
     const Operand arg[] = {whole, {staging, 0, 0}};
-    comm_add(c, then, comm_first(c, then), &k, "all_reduce", arg,
-             loop == PHASE_WEIGHT ? "weights" : "sums", -1, WHEN_ALWAYS);
+    comm_add(c, then, comm_first(c, then), &k, "all_reduce", arg, sums_path(loop), -1, WHEN_ALWAYS);
+}
+
+/* Elements of a part of each rank, once the buffer is as long as all parts. */
+static int64_t pad_to_parts(Plan *p, int buffer)
+{
+    int64_t part = 16 * p->shared_by;
+    int64_t elems = (p->buffer.v[buffer].bytes / 4 + part - 1) / part * 16;
+    p->buffer.v[buffer].bytes = elems * p->shared_by * 4;
+    return elems;
+}
+
+void comm_sums(Comm *c, Phase loop, Phase then)
+{
+    Plan *p = c->p;
+    int id = sums_of(c, loop);
+    if (id < 0)
+        return;
+    if (c->kind == PROGRAM_EVAL && p->invariant) {
+        int64_t n = p->buffer.v[id].bytes / 4;
+        Operand exact = add_exact(c, loop, id, n);
+        if (p->ranks > 1)
+            reduce_sums(c, loop, then, exact, pad_to_parts(p, exact.buffer));
+        add_exact_total(c, loop, then, exact, id, n);
+        return;
+    }
+    int64_t elems = pad_to_parts(p, id);
+    Operand whole = {id, 0, 0};
+    if (c->kind == PROGRAM_TRAIN && p->invariant && p->rounds > 1)
+        whole = add_tree(c, loop, comm_end(c, loop), id, -1, sums_path(loop));
+    if (p->ranks > 1)
+        reduce_sums(c, loop, then, whole, elems);
 }
 
 /* ---- norm, update ---- */

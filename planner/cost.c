@@ -219,6 +219,8 @@ StepCost cost_of(const Machine *m, const Plan *p, const Step *s)
     case K_NORM:
     case K_ZERO:
     case K_TREE:
+    case K_EXACT_SUM:
+    case K_EXACT_TOTAL:
         c = kernel_cost(m, p, s);
         break;
     }

@@ -309,6 +309,8 @@ Work cost_work(Target t, const Kernel *k, int64_t nb)
         w.bytes = times(w.ops, 4);
         return w;
     case K_TREE:
+    case K_EXACT_SUM:
+    case K_EXACT_TOTAL:
         return w;
     case K_ALL_GATHER:
     case K_REDUCE_SCATTER:

@@ -48,6 +48,8 @@ typedef enum KernelKind {
     K_COPY, /* between the device's arena and the host's: on the copy stream */
     K_TREE, /* a call of the runtime: one round's sums into the tree of rounds (reduce = invariant)
              */
+    K_EXACT_SUM,   /* a call of the runtime: one round's sums are added without rounding */
+    K_EXACT_TOTAL, /* a call of the runtime: what such sums come to, rounded once */
 } KernelKind;
 
 typedef enum InsKind {
@@ -119,6 +121,7 @@ typedef struct View {
  * values, indices GEMM            a, b, c       SUM_SQUARES   x, partial[grains of x]
  * NORM            partial [ranks][grains a rank], out                          ZERO    x
  * COPY            from, to                      TREE    leaf, tree [levels][elements]
+ * EXACT_SUM       leaf, exact [elements][EXACT_DIGITS]      EXACT_TOTAL     exact, out
  * mask and bias views are broadcast to [heads, Tq, Tk] already (stride 0 where broadcast). The
  * arguments after the buffers are pointers: draw `const bmrt_draw *`, first `const bool *`, count
  * `const int64_t *`, in this order, as far as the kernel uses them. A FUSED kernel with COLSUM
@@ -142,6 +145,8 @@ typedef struct Gemm { /* fields of bmrt_gemm_args; those in `samples` are per sa
 
 enum {
     NORM_GRAIN = 1024, /* elements whose squares are summed together; shards are whole grains */
+    EXACT_DIGITS = 40, /* f32 elements an exact sum takes: whole numbers, so that ranks can be added
+                          without rounding too (bmrt_exact_sum) */
     MAX_SEGMENTS = 8   /* of one collective */
 };
 

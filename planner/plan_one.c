@@ -153,11 +153,11 @@ static Plan *plan_new(const Ask *q, const Choice *c)
 }
 
 /* Evaluation keeps nothing for a backward pass: its micro-batch is a matter of the model, so that
- * no plan changes the order of its sums. */
+ * no plan changes the order of its sums, and with reduce = invariant no number of ranks. */
 static int64_t eval_micro_batch(const Plan *p)
 {
     enum { ROWS = 1024 };
-    int64_t rows = 1, share = p->batch / p->ranks;
+    int64_t rows = 1, share = p->grain_batch;
     for (int k = 0; k < p->model->input.n; k++)
         rows = max64(rows, p->model->input.v[k].type.ndim ? p->model->input.v[k].type.dim[0] : 1);
     int64_t nb = (ROWS + rows - 1) / rows;

@@ -26,7 +26,8 @@ WORDS(kind, N_STEP_KINDS, [KIND_MAP] = "map", [KIND_ROW] = "row", [KIND_COLUMN] 
       [KIND_CUMSUM] = "cumsum", [KIND_TOP_K] = "top_k", [KIND_GEMM] = "gemm",
       [KIND_SUM_SQUARES] = "sum_squares", [KIND_NORM] = "norm", [KIND_ZERO] = "zero",
       [KIND_ALL_GATHER] = "all_gather", [KIND_REDUCE_SCATTER] = "reduce_scatter",
-      [KIND_ALL_REDUCE] = "all_reduce", [KIND_COPY] = "copy", [KIND_TREE] = "tree")
+      [KIND_ALL_REDUCE] = "all_reduce", [KIND_COPY] = "copy", [KIND_TREE] = "tree",
+      [KIND_EXACT_SUM] = "exact_sum", [KIND_EXACT_TOTAL] = "exact_total")
 WORDS(stream, N_STREAMS, "compute", "comm", "copy")
 WORDS(when, N_WHEN, "always", "first", "last")
 WORDS(level, N_LEVELS, "0", "1", "2", "3", "once")
@@ -84,6 +85,10 @@ StepKind step_kind(const Kernel *k)
         return KIND_COPY;
     case K_TREE:
         return KIND_TREE;
+    case K_EXACT_SUM:
+        return KIND_EXACT_SUM;
+    case K_EXACT_TOTAL:
+        return KIND_EXACT_TOTAL;
     }
     BUG("kernel %s has kind %d", k->name, (int)k->kind);
 }
@@ -106,6 +111,7 @@ bool kernel_accumulates(const Kernel *k, int arg)
     case K_FOLD:
     case K_BATCH:
     case K_SCATTER:
+    case K_EXACT_SUM:
         return k->tpl.accumulates;
     case K_GEMM:
         return k->gemm.accumulates;
@@ -124,6 +130,7 @@ bool kernel_accumulates(const Kernel *k, int arg)
     case K_ALL_GATHER:
     case K_ALL_REDUCE:
     case K_COPY:
+    case K_EXACT_TOTAL:
         return false;
     }
     BUG("kernel %s has kind %d", k->name, (int)k->kind);

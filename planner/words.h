@@ -46,6 +46,8 @@ typedef enum StepKind {
     KIND_ALL_REDUCE,
     KIND_COPY,
     KIND_TREE,
+    KIND_EXACT_SUM,
+    KIND_EXACT_TOTAL,
     N_STEP_KINDS
 } StepKind;
 

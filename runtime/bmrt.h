@@ -339,6 +339,13 @@ void bmrt_zero(bmrt *r, void *x, const int64_t (*gap)[2], int n);
  * counter, equal subtrees are added, the earlier one on the left. leaf is only read. tree is
  * [levels][n] and needs no first value; after 2^k rounds level k has the sum of all. */
 void bmrt_tree(bmrt *r, void *leaf, void *tree, int64_t n);
+/* n sums are added to exact ones, which the first round begins anew: no order of rounds matters.
+ * exact is [n][BMRT_EXACT_DIGITS] of whole numbers below 2^8 (but the last element: what is no
+ * finite number): added element by element over up to 2^16 ranks, they are exact sums again. */
+enum { BMRT_EXACT_DIGITS = 40 };
+void bmrt_exact_sum(bmrt *r, const void *leaf, void *exact, int64_t n);
+/* What they come to, rounded in one fixed way. */
+void bmrt_exact_total(bmrt *r, const void *exact, void *out, int64_t n);
 
 /* A kernel met an index outside 0..limit-1 (it went on with 0). The first of a run is kept (any
  * thread may call); the training loop looks after each round and ends with BMRT_MODEL and a message

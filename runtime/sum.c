@@ -1,5 +1,5 @@
-/* sum.c - sums in one fixed order: squares by grains, the gradient's norm, gaps, the tree of
- * rounds. */
+/* sum.c - sums in one fixed order, or in any: squares by grains, the gradient's norm, gaps, the
+ * tree of rounds, exact sums of rounds. */
 #include "runtime/bmrt_private.h"
 
 #include <math.h>
@@ -49,10 +49,12 @@ void bmrt_sum_squares(bmrt *r, const void *x, int64_t n, void *partial)
 }
 
 /* A sum of floats without rounding (Kulisch): which group a grain is in, and on which rank, is the
- * plan's to choose, so its place in the sum must not matter. Bit 0 of limb 0 stands for the
- * smallest float there is; each limb is a 64-bit counter of which 32 bits are its own. */
+ * plan's to choose, so its place in the sum must not matter; nor which rank evaluates a
+ * micro-batch. Bit 0 of limb 0 stands for the smallest float there is; each limb is a 64-bit
+ * counter of which 32 bits are its own. */
+enum { LIMBS = 12 };
 typedef struct exact {
-    uint64_t limb[12];
+    int64_t limb[LIMBS];
     double beyond; /* infinities and NaN; with doubles for numbers, everything */
 } exact;
 
@@ -60,31 +62,47 @@ static void exact_add(exact *s, real v)
 {
     float f = (float)v;
     uint32_t bits;
-    if (sizeof(real) > sizeof f || !(f < INFINITY)) { /* squares are never below 0 */
+    if (sizeof(real) > sizeof f || !isfinite(f)) {
         s->beyond += (double)v;
         return;
     }
     memcpy(&bits, &f, sizeof bits);
-    uint32_t e = bits >> 23, at = e ? e - 1 : 0;
+    uint32_t e = bits >> 23 & 0xFF, at = e ? e - 1 : 0;
     uint64_t part = (uint64_t)((bits & 0x7FFFFF) | (e ? 0x800000u : 0)) << at % 32;
-    s->limb[at / 32] += part & 0xFFFFFFFF;
-    s->limb[at / 32 + 1] += part >> 32;
+    int64_t sign = bits >> 31 ? -1 : 1;
+    s->limb[at / 32] += sign * (int64_t)(part & 0xFFFFFFFF);
+    s->limb[at / 32 + 1] += sign * (int64_t)(part >> 32);
+}
+
+/* digit: the limbs' own 32 bits, carries passed on. What is carried out of the last. */
+static int64_t carry_over(const exact *s, int64_t sign, uint32_t digit[LIMBS])
+{
+    int64_t carry = 0;
+    for (int i = 0; i < LIMBS; i++) {
+        carry += sign * s->limb[i];
+        digit[i] = (uint32_t)carry;
+        carry = (carry - (int64_t)digit[i]) / ((int64_t)1 << 32);
+    }
+    return carry;
+}
+
+/* The sum but for what is beyond is sign * digit: the same for each order of the same numbers. */
+static int64_t exact_digits(const exact *s, uint32_t digit[LIMBS])
+{
+    if (carry_over(s, 1, digit) >= 0)
+        return 1;
+    carry_over(s, -1, digit);
+    return -1;
 }
 
 static double exact_total(const exact *s)
 {
-    enum { N = sizeof s->limb / sizeof s->limb[0] };
-    uint64_t carry = 0;
-    uint32_t digit[N];
-    for (int i = 0; i < N; i++) {
-        carry += s->limb[i];
-        digit[i] = (uint32_t)carry;
-        carry >>= 32;
-    }
+    uint32_t digit[LIMBS];
+    int64_t sign = exact_digits(s, digit);
     double total = 0; /* from the lowest digit: each sum is rounded, but always the same */
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < LIMBS; i++)
         total += ldexp((double)digit[i], 32 * i - 149);
-    return total + s->beyond;
+    return (double)sign * total + s->beyond;
 }
 
 void bmrt_norm(bmrt *r, const void *partial, const int64_t *grains, int groups, int64_t ranks,
@@ -141,4 +159,52 @@ void bmrt_tree(bmrt *r, void *leaf, void *tree, int64_t n)
 {
     tree_job t = {leaf, tree, n, r->round};
     bmrt_pool_split(bmrt_run_of(r)->pool, add_to_tree, &t, n, 16384);
+}
+
+/* ---- exact sums in the arena: digits of 8 bits, so that those of all ranks are added without
+ * rounding; the highest holds the rest. Each has the sum's sign. */
+
+enum { DIGITS = BMRT_EXACT_DIGITS - 1 }; /* and what is beyond */
+
+static exact exact_load(const real *from)
+{
+    exact s = {.beyond = (double)from[DIGITS]};
+    for (int i = 0; i < DIGITS; i++)
+        s.limb[i / 4] += (int64_t)from[i] * ((int64_t)1 << 8 * (i % 4));
+    return s;
+}
+
+static void exact_store(const exact *s, real *to)
+{
+    uint32_t digit[LIMBS];
+    real sign = (real)exact_digits(s, digit);
+    for (int i = 0; i < DIGITS - 1; i++)
+        to[i] = sign * (real)(digit[i / 4] >> 8 * (i % 4) & 0xFF);
+    double top = 0;
+    for (int i = LIMBS - 1; i > (DIGITS - 1) / 4; i--)
+        top = top * 4294967296.0 + (double)digit[i];
+    int bits = 8 * ((DIGITS - 1) % 4);
+    top = ldexp(top, 32 - bits) + (double)(digit[(DIGITS - 1) / 4] >> bits);
+    to[DIGITS - 1] = sign * (real)top;
+    to[DIGITS] = (real)s->beyond;
+}
+
+void bmrt_exact_sum(bmrt *r, const void *leaf, void *sums, int64_t n)
+{
+    const real *x = leaf;
+    for (int64_t k = 0; k < n; k++) {
+        real *at = (real *)sums + k * BMRT_EXACT_DIGITS;
+        exact s = r->first ? (exact){.beyond = 0} : exact_load(at);
+        exact_add(&s, x[k]);
+        exact_store(&s, at);
+    }
+}
+
+void bmrt_exact_total(bmrt *r, const void *sums, void *out, int64_t n)
+{
+    (void)r;
+    for (int64_t k = 0; k < n; k++) {
+        exact s = exact_load((const real *)sums + k * BMRT_EXACT_DIGITS);
+        ((real *)out)[k] = (real)exact_total(&s);
+    }
 }

@@ -30,6 +30,8 @@ static int stream_of(int kind)
     case KIND_NORM:
     case KIND_ZERO:
     case KIND_TREE:
+    case KIND_EXACT_SUM:
+    case KIND_EXACT_TOTAL:
     case N_STEP_KINDS:
         return STREAM_COMPUTE;
     }

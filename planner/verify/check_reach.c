@@ -93,12 +93,12 @@ static Reach fold_reach(const Template *t, int arg, int64_t nb)
     return r;
 }
 
-/* A sum over grains of squares, gradients into the tree of rounds: as long as they say. */
-static Reach runtime_reach(const Kernel *k, int arg)
+/* Sums of one round and what they go into, a level or a digit `rows` times: as long as they say. */
+static Reach rounds_reach(const Kernel *k, int arg)
 {
     Reach r = {.fits = true};
-    if (k->kind == K_TREE)
-        walk(&r, arg == 0 ? k->tpl.cols : times(&r, k->tpl.rows, k->tpl.cols), 1);
+    bool one = arg == (k->kind == K_EXACT_TOTAL ? 1 : 0);
+    walk(&r, one ? k->tpl.cols : times(&r, k->tpl.rows, k->tpl.cols), 1);
     return r;
 }
 
@@ -118,8 +118,8 @@ static bool plain_reach(const Plan *p, const Step *s, int arg, Reach *r)
         *r = gemm_reach(&k->gemm, arg, samples(p, s, arg));
     else if (k->kind == K_FOLD && arg < 2)
         *r = fold_reach(&k->tpl, arg, samples(p, s, arg));
-    else if (k->kind == K_TREE)
-        *r = runtime_reach(k, arg);
+    else if (k->kind == K_TREE || k->kind == K_EXACT_SUM || k->kind == K_EXACT_TOTAL)
+        *r = rounds_reach(k, arg);
     else if (k->kind != K_GEMM && k->kind != K_FOLD && arg < k->tpl.n_view)
         *r = view_reach(&k->tpl.view[arg], samples(p, s, arg));
     else

@@ -380,6 +380,9 @@ void flow_result(Flow *f, const TableResult *r)
         return;
     const TableStep *w = &t->step[x->writer];
     unsigned all = (1u << table_turns(t, w)) - 1;
+    if (t->invariant && r->program == PROGRAM_EVAL && x->sum)
+        broken(t, CHECK_V08, "'%s' is what %s adds up, with rounding: that is in order of ranks",
+               r->name, the_step(t, x->writer));
     if (is_loop(w->phase) && x->turns != all && w->when == WHEN_ALWAYS)
         broken(t, CHECK_V02, "'%s' is read when all rounds are done, and %s makes %s anew in each",
                r->name, the_step(t, x->writer), the_buffer(t, r->buffer));

@@ -14,6 +14,7 @@ static bool adds(const Kernel *k)
     case K_FOLD:
     case K_BATCH:
     case K_SCATTER:
+    case K_EXACT_SUM:
         return k->tpl.accumulates;
     case K_REDUCE_SCATTER:
         return k->coll.accumulates;
@@ -29,6 +30,7 @@ static bool adds(const Kernel *k)
     case K_ALL_REDUCE:
     case K_COPY:
     case K_TREE:
+    case K_EXACT_TOTAL:
         return false;
     }
     BUG("kernel %s has kind %d", k->name, (int)k->kind);

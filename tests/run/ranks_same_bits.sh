@@ -25,12 +25,6 @@ lines() {
         sed -E 's/"(tok_s|samp_s|dt_ms|exposed_ms|seconds|elapsed|eval_s)[a-z_]*":[^,}]*,?//g'
 }
 
-# Evaluation is summed in the order of each world.
-training() {
-    grep -v valid_loss "$1" >"$1.t"
-    mv "$1.t" "$1"
-}
-
 # go TAG RANKS OPTION...: compiles TAG.bm and trains on so many ranks.
 go() {
     tag=$1
@@ -164,7 +158,6 @@ variant() {
     shift 4
     go "$tag" "$ranks" "$@" || return
     must "$tag has whole grains" grep -q '"below_grain":false' "$tag/plan.json"
-    case $tag in *.invariant.*) training "$tag.lines" ;; esac
     runs=$((runs + 1))
     if [ -e "$first.lines" ]; then
         same "$tag" "$first"

@@ -1,5 +1,6 @@
 /* Sums of squares and norms do not depend on threads or on how groups are spread over ranks; gaps
- * become 0; the tree of rounds adds equal subtrees, the earlier one on the left. */
+ * become 0; the tree of rounds adds equal subtrees, the earlier one on the left; exact sums of
+ * rounds are the same in each order and on each number of ranks. */
 #include "tests/unit/rt_fixture.h"
 
 #include "runtime/bmrt_private.h"
@@ -184,12 +185,111 @@ static void rounds_meet_in_a_tree(void **state)
     }
 }
 
+/* ---- exact sums ---- */
+
+enum { DIGITS = BMRT_EXACT_DIGITS };
+
+/* leaf[first], leaf[first + step], ..: a rank's rounds, added up; n: of all leaves. */
+static void add_turns(const real *leaf, int n, int first, int step, real *exact)
+{
+    bmrt r = {.first = true};
+    real none = 0;
+    if (first >= n)
+        bmrt_exact_sum(&r, &none, exact, 1); /* a rank without samples */
+    for (int i = first; i < n; i += step, r.first = false)
+        bmrt_exact_sum(&r, leaf + i, exact, 1);
+}
+
+/* Over so many ranks, whose digits are added as a collective adds them. */
+static real total_over(const real *leaf, int n, int ranks)
+{
+    real sum[DIGITS] = {0}, part[DIGITS], out = (real)NAN;
+    for (int q = 0; q < ranks; q++) {
+        for (int i = 0; i < DIGITS; i++)
+            part[i] = (real)NAN; /* nothing has to be cleared before */
+        add_turns(leaf, n, q, ranks, part);
+        for (int i = 0; i < DIGITS; i++)
+            sum[i] += part[i];
+    }
+    bmrt_exact_total(NULL, sum, &out, 1);
+    return out;
+}
+
+static real total(int n, const real *leaf)
+{
+    real one = total_over(leaf, n, 1);
+    for (int ranks = 2; ranks <= 16; ranks *= 2) {
+        real other = total_over(leaf, n, ranks);
+        assert_memory_equal(&one, &other, sizeof one);
+    }
+    return one;
+}
+
+#define TOTAL(...)                                                                                 \
+    total((int)(sizeof((const real[]){__VA_ARGS__}) / sizeof(real)), (const real[]){__VA_ARGS__})
+
+static void exact_sums_lose_nothing(void **state)
+{
+    (void)state;
+    const real least = (real)ldexp(1, -149), most = (real)(ldexp(1, 128) - ldexp(1, 104));
+    assert_true(TOTAL(0) == 0 && TOTAL(-1, 1) == 0 && TOTAL((real)1.5) == (real)1.5);
+    assert_true(TOTAL((real)1e30, 1, (real)-1e30) == 1);
+    assert_true(TOTAL(-3, most, -most) == -3 && TOTAL(most, -3, -most, 1) == -2);
+    assert_true(TOTAL(least) == least && TOTAL(-least, -least) == -2 * least);
+    assert_true(TOTAL(most, least, -most) == least && TOTAL(most, -least, -most) == -least);
+    assert_true(TOTAL(most, most, most, -most, -most) == most);
+    assert_true(TOTAL(most, most) == (real)INFINITY && TOTAL(-most, -most) == (real)-INFINITY);
+    assert_true(TOTAL(1, (real)-INFINITY, 2) == (real)-INFINITY);
+    assert_true(isnan(TOTAL((real)INFINITY, 1, (real)-INFINITY)) && isnan(TOTAL((real)NAN, 1)));
+}
+
+static void exact_sums_have_no_order(void **state)
+{
+    (void)state;
+    enum { N = 1149 };
+    static real leaf[N], back[N];
+    double sum = 0; /* of whole numbers of 2^-40 below 2^7: it loses nothing */
+    int below = 0;
+    for (int i = 0; i < N; i++) {
+        leaf[i] = back[N - 1 - i] = value(i);
+        sum += (double)leaf[i];
+        below += leaf[i] < 0;
+    }
+    assert_true(below > N / 4 && below < N * 3 / 4);
+    for (int n = 0; n < N; n = 2 * n + 1) {
+        real forth = total(N - n, leaf), other = total(N - n, back + n);
+        assert_memory_equal(&forth, &other, sizeof forth);
+    }
+    assert_true(total(N, leaf) == (real)sum);
+}
+
+static void exact_sums_lie_side_by_side(void **state)
+{
+    (void)state;
+    bmrt r = {.first = true};
+    real leaf[3] = {1, -2, (real)0.25}, exact[3 * DIGITS + 1], out[4] = {0, 0, 0, 9};
+    exact[3 * DIGITS] = 7;
+    for (int i = 0; i < 3; i++, r.first = false)
+        bmrt_exact_sum(&r, leaf, exact, 3);
+    bmrt_exact_total(&r, exact, out, 3);
+    assert_true(out[0] == 3 && out[1] == -6 && out[2] == (real)0.75 && out[3] == 9);
+    assert_true(exact[3 * DIGITS] == 7);
+    for (int i = 0; i < 3 * DIGITS; i++)
+        assert_true(fabs((double)exact[i]) < 256);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_sum_a_grain),     cmocka_unit_test(threads_do_not_matter),
-        cmocka_unit_test(ranks_do_not_matter), cmocka_unit_test(no_grain_is_lost),
-        cmocka_unit_test(gaps_are_zeroed),     cmocka_unit_test(rounds_meet_in_a_tree),
+        cmocka_unit_test(one_sum_a_grain),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(ranks_do_not_matter),
+        cmocka_unit_test(no_grain_is_lost),
+        cmocka_unit_test(gaps_are_zeroed),
+        cmocka_unit_test(rounds_meet_in_a_tree),
+        cmocka_unit_test(exact_sums_lose_nothing),
+        cmocka_unit_test(exact_sums_have_no_order),
+        cmocka_unit_test(exact_sums_lie_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

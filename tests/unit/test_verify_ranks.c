@@ -149,6 +149,43 @@ static void bounds(void **state)
     arena_free(a);
 }
 
+/* ---- V08: evaluation where the number of ranks must not matter ---- */
+
+static int steps_of(const Plan *p, KernelKind kind)
+{
+    int n = 0;
+    for (int i = 0; i < p->step.n; i++)
+        n += p->step.v[i].program == PROGRAM_EVAL && p->step.v[i].kernel->kind == kind;
+    return n;
+}
+
+static void evaluation(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Diag *d = diag_new(a, sources_new(a), stderr);
+    int64_t micro = 0;
+    for (int64_t ranks = 1; ranks <= 8; ranks *= 2) {
+        GridPlan g = {.sample = "tiny", .ranks = ranks, .micro = 3, .batch = 48, .lead = -1};
+        Plan *ordered = grid_plan(a, &g, d);
+        g.invariant = true;
+        Plan *p = grid_plan(a, &g, d);
+        assert_true(ordered && p && plan_verify(ordered, d) && plan_verify(p, d));
+        assert_int_equal(steps_of(p, K_EXACT_SUM), 1);
+        assert_int_equal(steps_of(p, K_EXACT_TOTAL), 1);
+        assert_int_equal(steps_of(p, K_ALL_REDUCE), ranks > 1);
+        assert_int_equal(steps_of(ordered, K_EXACT_SUM) + steps_of(ordered, K_EXACT_TOTAL), 0);
+        micro = micro ? micro : p->program[PROGRAM_EVAL].micro_batch;
+        assert_int_equal(p->program[PROGRAM_EVAL].micro_batch, micro);
+        ordered->invariant = true;
+        for (int i = 0; i < ordered->kernel.n; i++)
+            ordered->kernel.v[i]->coll.tree = true;
+        ordered->hash = plan_hash(ordered);
+        assert_non_null(strstr(told(a, ordered), "V08 grad-once: 'loss' is what step"));
+    }
+    arena_free(a);
+}
+
 /* ---- V23: the hash ---- */
 
 #define CHANGED(what, by)                                                                          \
@@ -322,8 +359,8 @@ static void legal_edits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(uses), cmocka_unit_test(times),       cmocka_unit_test(bounds),
-        cmocka_unit_test(hash), cmocka_unit_test(legal_edits),
+        cmocka_unit_test(uses),       cmocka_unit_test(times), cmocka_unit_test(bounds),
+        cmocka_unit_test(evaluation), cmocka_unit_test(hash),  cmocka_unit_test(legal_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
