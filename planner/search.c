@@ -11,210 +11,7 @@
  * overlapped. Who cannot fit, or cannot be faster than the best so far, is left out. How many are
  * planned does not depend on how many blocks the model has. */
 #include "planner/search.h"
-#include "planner/comm.h"
-#include "planner/cost.h"
 #include "planner/measure.h"
-#include "planner/offsets.h"
-
-#include <string.h>
-
-#define MILLION INT64_C(1000000)
-
-/* ---- candidates ---- */
-
-static bool same_choice(const Choice *x, const Choice *y)
-{
-    return x->micro_batch == y->micro_batch && x->level == y->level &&
-           x->recompute == y->recompute && x->kept == y->kept && x->lead == y->lead &&
-           x->levels == y->levels && x->bucket_bytes == y->bucket_bytes;
-}
-
-static int64_t times_run(const Plan *p, const Step *s)
-{
-    bool loops = s->phase == PHASE_WEIGHT || s->phase == PHASE_ROUND;
-    return loops && s->when == WHEN_ALWAYS ? p->rounds : 1;
-}
-
-static int64_t stream_ps(const Plan *p, Stream stream)
-{
-    int64_t all = 0;
-    for (int k = 0; k < p->step.n; k++) {
-        const Step *s = &p->step.v[k];
-        int64_t ps;
-        if (s->program != PROGRAM_TRAIN || s->stream != stream)
-            continue;
-        if (!mul_ok(s->ps, times_run(p, s), &ps) || !add_ok(all, ps, &all))
-            return INT64_MAX;
-    }
-    return all;
-}
-
-/* Payload that every plan sends: each gradient summed once, each parameter brought once. */
-static int64_t least_sent(const Plan *p)
-{
-    int64_t all = 0, sums = p->reduced ? p->rounds : 1;
-    for (int k = 0; k < p->group.n && p->ranks > 1; k++) {
-        const FlatGroup *g = &p->group.v[k];
-        if (g->optimizer < 0 || g->whole_grad)
-            continue;
-        Kernel x = {.kind = K_REDUCE_SCATTER, .arg_dtype = {DT_F32}};
-        x.coll.n_segment = 1;
-        x.coll.segment[0] = (Segment){g->shard, g->shard};
-        int64_t reduce;
-        if (!mul_ok(comm_sent(p, &x), sums, &reduce) || !add_ok(all, reduce, &all))
-            return 0;
-        x.kind = K_ALL_GATHER;
-        x.arg_dtype[0] = p->buffer.v[g->params].dtype;
-        if (!add_ok(all, comm_sent(p, &x), &all))
-            return 0;
-    }
-    return all;
-}
-
-static int64_t least_comm_ps(const Plan *p)
-{
-    __extension__ typedef __int128 Wide;
-    const LinkCost *link = p->machine->link;
-    int64_t rate = max64(link[LINK_NODE].bytes_per_s, link[LINK_NET].bytes_per_s);
-    Wide ps = rate > 0 ? (Wide)least_sent(p) * MILLION * MILLION / rate : 0;
-    return ps < COST_MOST_PS ? (int64_t)ps : COST_MOST_PS;
-}
-
-/* Kernels are slower while a collective runs: by so much at least. */
-static int64_t slowed_ps(const Search *s, const Result *r)
-{
-    __extension__ typedef __int128 Wide;
-    int64_t slow = s->q->machine->slow_compute_ppm;
-    return (int64_t)((Wide)r->least_comm_ps * slow / (MILLION + slow));
-}
-
-/* Of the passes, alive at a step: what does not depend on levels. */
-static int64_t act_bytes(const Plan *p, int step)
-{
-    int64_t all = 0;
-    for (int k = p->n_persistent; k < p->buffer.n; k++) {
-        const Buffer *b = &p->buffer.v[k];
-        bool act = b->role == ROLE_SAVED || b->role == ROLE_TEMP || b->role == ROLE_INPUT;
-        if (act && !b->host && b->group < 0 && b->first <= step && step <= b->last)
-            all += round_up(b->bytes, ARENA_ALIGN);
-    }
-    return all;
-}
-
-/* When the blocks' forward passes are over and their backward has not begun, everything that they
- * keep is alive. */
-int64_t search_head_bytes(const Plan *p)
-{
-    const ProgramPlan *g = &p->program[PROGRAM_TRAIN];
-    int first = g->first[PHASE_ROUND], end = first + g->count[PHASE_ROUND], from = first, to = end;
-    for (int k = first; k < end && to == end; k++) {
-        const Step *s = &p->step.v[k];
-        if (s->stream != STREAM_COMPUTE || !p->instance[s->instance].unit)
-            continue;
-        if (s->backward || s->recompute)
-            to = k;
-        else
-            from = k + 1;
-    }
-    int64_t most = 0;
-    for (int k = from; k < to && to < end; k++)
-        most = max64(most, act_bytes(p, k));
-    return most;
-}
-
-static bool gathers(const Plan *p)
-{
-    for (int k = 0; k < p->group.n; k++)
-        if (p->group.v[k].level == LEVEL_3)
-            return true;
-    return false;
-}
-
-/* Bytes of the smallest gradients. */
-static int64_t least_group(const Plan *p)
-{
-    int64_t least = INT64_MAX;
-    for (int k = 0; k < p->group.n; k++)
-        if (p->group.v[k].optimizer >= 0)
-            least = min64(least, 4 * p->group.v[k].used);
-    return least;
-}
-
-static void tell_state(Search *s, const Plan *p)
-{
-    for (int l = 0; l < N_LEVELS; l++) {
-        int64_t host = plan_persistent(p, (Level)l, true);
-        int64_t both = machine_taken(p->machine, plan_persistent(p, (Level)l, false), host);
-        s->state[l] = plan_host_fits(s->q, host) ? both : TOO_MUCH;
-    }
-}
-
-static Result *known(const Search *s, const Choice *c)
-{
-    for (int k = 0; k < s->result.n; k++)
-        if (same_choice(&s->result.v[k]->choice, c))
-            return s->result.v[k];
-    return NULL;
-}
-
-static const Result *add_result(Search *s, const Choice *c, const Plan *p)
-{
-    Result *r = arena_make(s->q->a, Result);
-    *r = (Result){.choice = *c,
-                  .arena_bytes = p->arena_bytes,
-                  .host_bytes = p->host_bytes,
-                  .taken_bytes = machine_taken(p->machine, p->arena_bytes, p->host_bytes),
-                  .rounds = p->rounds,
-                  .step_ps = p->step_ps,
-                  .exposed_ps = p->exposed_ps,
-                  .busy_ps = stream_ps(p, STREAM_COMPUTE),
-                  .least_comm_ps = least_comm_ps(p),
-                  .comm_ps = stream_ps(p, STREAM_COMM),
-                  .act_bytes = act_bytes(p, p->max_live_step),
-                  .fits = plan_fits(s->q, p),
-                  .gathers = p->ranks > 1 && gathers(p),
-                  .n_groups = p->group.n,
-                  .least_group = least_group(p)};
-    r->choice.probe = NULL;
-    vec_push(s->q->a, &s->result, r);
-    if (s->state[0] < 0)
-        tell_state(s, p);
-    return r;
-}
-
-const Plan *search_keep(Search *s, const Choice *c, Arena *a)
-{
-    Ask q = *s->q;
-    q.a = a;
-    Choice quick = *c;
-    quick.offsets_budget = OFFSETS_BUDGET / 64;
-    const Plan *p = plan_one(&q, &quick);
-    if (!known(s, c))
-        add_result(s, &quick, p);
-    return p;
-}
-
-const Result *search_try(Search *s, const Choice *c)
-{
-    const Result *r = known(s, c);
-    if (r)
-        return r;
-    Mark mark = arena_mark(s->scratch);
-    search_keep(s, c, s->scratch);
-    arena_rewind(s->scratch, mark);
-    return s->result.v[s->result.n - 1];
-}
-
-const Result *search_faster(const Result *x, const Result *y)
-{
-    if (!x || !x->fits)
-        return y && y->fits ? y : NULL;
-    if (!y || !y->fits)
-        return x;
-    if (x->step_ps != y->step_ps)
-        return x->step_ps < y->step_ps ? x : y;
-    return y->taken_bytes < x->taken_bytes ? y : x;
-}
 
 /* ---- what may be chosen ---- */
 
@@ -273,6 +70,14 @@ static bool has_room(const Search *s, int64_t bytes)
 
 /* ---- one micro-batch ---- */
 
+/* Kernels are slower while a collective runs: by so much at least. */
+static int64_t slowed_ps(const Search *s, const Result *r)
+{
+    __extension__ typedef __int128 Wide;
+    int64_t slow = s->q->machine->slow_compute_ppm;
+    return (int64_t)((Wide)r->least_comm_ps * slow / (MILLION + slow));
+}
+
 static Choice choice_of(const Micro *m, const Way *w, RecomputeRule rule)
 {
     return (Choice){
@@ -282,10 +87,8 @@ static Choice choice_of(const Micro *m, const Way *w, RecomputeRule rule)
 static bool fitted(const Search *s, const Micro *m, const Way *w, RecomputeRule rule)
 {
     Choice c = choice_of(m, w, rule);
-    for (int k = 0; k < s->result.n; k++)
-        if (same_choice(&s->result.v[k]->choice, &c))
-            return s->result.v[k]->fits;
-    return false;
+    const Result *r = search_known(s, &c);
+    return r && r->fits;
 }
 
 /* Later gathers are for those to whom sooner ones are too large. */
@@ -458,53 +261,6 @@ static void try_least(Search *s)
     arena_free(m.a);
 }
 
-/* ---- schedule ---- */
-
-/* Gathers issued sooner or later can take away what is exposed, at best. */
-static const Result *with_lead(Search *s, const Result *best)
-{
-    static const int other[] = {0, 2, 3};
-    const Result *r = NULL;
-    s->work += countof(other);
-    for (int k = 0; k < s->result.n; k++)
-        if (s->result.v[k]->gathers && s->result.v[k]->choice.lead == 1)
-            r = search_faster(r, s->result.v[k]);
-    if (!r || s->q->m->plan.lead >= 0 || r->step_ps - r->exposed_ps >= best->step_ps)
-        return best;
-    for (int k = 0; k < countof(other); k++) {
-        Choice c = r->choice;
-        c.lead = other[k];
-        best = search_faster(best, search_try(s, &c));
-    }
-    return best;
-}
-
-/* Likewise fewer and larger sums over ranks, or sooner and smaller ones: where groups are small. */
-static const Result *with_buckets(Search *s, const Result *best)
-{
-    static const int shift[] = {-2, 2, 4};
-    const Result *r = best;
-    s->work += countof(shift);
-    int64_t usual = 1; /* about so: a round number for people */
-    while (usual <= plan_bucket_bytes(s->q->machine) / 2)
-        usual *= 2;
-    if (r->exposed_ps <= r->step_ps / NEARLY / 4 || r->least_group >= usual << 4)
-        return best;
-    for (int k = 0; k < countof(shift); k++) {
-        Choice c = r->choice;
-        c.bucket_bytes = shift[k] < 0 ? usual >> -shift[k] : usual << shift[k];
-        best = search_faster(best, search_try(s, &c));
-    }
-    return best;
-}
-
-static const Result *with_schedule(Search *s, const Result *best)
-{
-    if (s->q->ranks == 1 || s->q->m->plan.no_overlap)
-        return best;
-    return with_buckets(s, with_lead(s, best));
-}
-
 /* With all the time there is for places, which takes no more memory: if it does, then as it was
  * tried. */
 static Plan *best_plan(const Ask *q, const Choice *tried)
@@ -535,7 +291,7 @@ Plan *plan_search(const Ask *q, int64_t micro_batch, bool *no_fit)
         s.state[l] = -1;
     const Result *best = all_micro_batches(&s);
     if (best)
-        best = with_schedule(&s, best);
+        best = search_schedule(&s, best);
     else
         try_least(&s);
     arena_free(s.scratch);

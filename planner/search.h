@@ -47,6 +47,8 @@ typedef struct Micro {
     int n_level; /* 0: the file says it of all */
 } Micro;
 
+#define MILLION INT64_C(1000000)
+
 enum {
     MOST_MICROS = 64,
     MIX_TURNS = 8, /* halving takes 6 */
@@ -73,9 +75,11 @@ typedef struct Way { /* to keep and to bring parameters */
     int lead;
 } Way;
 
-/* The candidate's numbers, from before when it was asked for already. */
+/* search_try.c: the candidate's numbers, from before when it was asked for already. */
 const Result *search_try(Search *s, const Choice *c);
-/* Likewise, its plan is left in `a`. */
+/* Likewise, or NULL when nobody has asked. */
+const Result *search_known(const Search *s, const Choice *c);
+/* Its plan is left in `a`. */
 const Plan *search_keep(Search *s, const Choice *c, Arena *a);
 const Result *search_faster(const Result *x, const Result *y);
 /* Of the forward and backward pass, alive between those of the blocks. */
@@ -109,6 +113,9 @@ void search_levels(Search *s, Micro *m, const Plan *p);
 const Result *search_level_mix(Search *s, Micro *m, const Result *best);
 /* Levels by group of a mix whose choices begin with the first class of levels. */
 const Level *search_take_levels(Arena *a, const Micro *m, const MixChoice *x, Level other, int n);
+
+/* search_schedule.c: the same choice with another lead, or other buckets, where that is faster. */
+const Result *search_schedule(Search *s, const Result *best);
 
 /* search_tell.c: what was tried, into the plan; or why there is none. */
 void search_bound(const Search *s, Plan *p);

@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#define MILLION INT64_C(1000000)
-
 /* ---- one group ---- */
 
 static int64_t collective_ps(const Plan *p, const FlatGroup *g, KernelKind kind, DType dtype)
