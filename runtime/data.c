@@ -31,8 +31,8 @@ static BmStatus check_all_fed(const bmrt_data *d, const bmrt_model *m, const cha
     return BMRT_OK;
 }
 
-BmStatus bmrt_data_open(bmrt_data *d, const bmrt_model *m, const bmrt_data_spec *spec,
-                        bmrt_error *e)
+static BmStatus open_kind(bmrt_data *d, const bmrt_model *m, const bmrt_data_spec *spec,
+                          bmrt_error *e)
 {
     *d = (bmrt_data){0};
     d->feed = calloc((size_t)(m->n_input > 0 ? m->n_input : 1), sizeof *d->feed);
@@ -53,6 +53,21 @@ BmStatus bmrt_data_open(bmrt_data *d, const bmrt_model *m, const bmrt_data_spec 
         bmrt_help(e, "add `data = text(\"file\")` to its train section");
         return BMRT_MODEL;
     }
+}
+
+BmStatus bmrt_data_check(const bmrt_data *d, bmrt_error *e)
+{
+    BmStatus s = BMRT_OK;
+    for (int i = 0; i < d->n_file && s == BMRT_OK; i++)
+        s = bmrt_map_check(&d->file[i], e);
+    return s;
+}
+
+BmStatus bmrt_data_open(bmrt_data *d, const bmrt_model *m, const bmrt_data_spec *spec,
+                        bmrt_error *e)
+{
+    BmStatus s = open_kind(d, m, spec, e), whole = bmrt_data_check(d, e);
+    return whole != BMRT_OK ? whole : s;
 }
 
 void bmrt_data_close(bmrt_data *d)

@@ -37,6 +37,9 @@ BmStatus bmrt_data_open(bmrt_data *d, const bmrt_model *m, const bmrt_data_spec 
                         bmrt_error *e);
 void bmrt_data_close(bmrt_data *d);
 
+/* Are all files still whole? Asked after they were read (mapped.h). */
+BmStatus bmrt_data_check(const bmrt_data *d, bmrt_error *e);
+
 /* --data and --valid for an npy source: "name=file,name=file" replaces the files of these fields in
  * `spec`; the new list and its texts live in `text`, to be freed by the caller after the data is
  * closed. */

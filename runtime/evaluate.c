@@ -100,14 +100,14 @@ double bmrt_loss(bmrt_run *run, const bmrt_program *p)
 static BmStatus fill_valid(bmrt_run *run, const bmrt_pass *pass, int64_t first, int64_t nb,
                            bmrt_error *e)
 {
-    (void)pass, (void)e;
+    (void)pass;
     for (int64_t i = 0; i < nb; i++)
         run->index[i] = first + i;
     for (int i = 0; i < run->m->n_input; i++)
         if (run->m->input[i].eval_offset >= 0)
             bmrt_data_fill(&run->valid, run->m, i, run->index, nb, run->pool,
                            BMRT_AT(&run->pub, run->m->input[i].eval_offset));
-    return BMRT_OK;
+    return bmrt_data_check(&run->valid, e);
 }
 
 BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e)

@@ -1,6 +1,8 @@
 /* mapped.c - read-only maps of files and conversion of their elements. */
 #include "runtime/mapped.h"
 
+#include "runtime/cut.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -11,7 +13,7 @@
 
 BmStatus bmrt_map(const char *path, bmrt_mapped *out, bmrt_error *e)
 {
-    *out = (bmrt_mapped){NULL, 0};
+    *out = (bmrt_mapped){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         bmrt_fail(e, BMRT_MODEL, "cannot open '%s': %s", path, strerror(errno));
@@ -30,17 +32,31 @@ BmStatus bmrt_map(const char *path, bmrt_mapped *out, bmrt_error *e)
         if (p == MAP_FAILED)
             s = bmrt_fail(e, BMRT_MACHINE, "cannot map '%s': %s", path, strerror(errno));
         else
-            *out = (bmrt_mapped){p, (size_t)st.st_size};
+            *out = (bmrt_mapped){p, (size_t)st.st_size, path};
+    }
+    if (out->at && bmrt_cut_watch(out->at, out->size, fd, path))
+        return BMRT_OK;
+    if (out->at) {
+        munmap((void *)(uintptr_t)out->at, out->size);
+        *out = (bmrt_mapped){0};
+        s = bmrt_fail(e, BMRT_BUG, "no room to watch '%s' beside the files in use", path);
     }
     close(fd);
     return s;
 }
 
+BmStatus bmrt_map_check(const bmrt_mapped *f, bmrt_error *e)
+{
+    return f->at ? bmrt_cut_check(f->at, e) : BMRT_OK;
+}
+
 void bmrt_unmap(bmrt_mapped *f)
 {
-    if (f->at)
+    if (f->at) {
+        bmrt_cut_forget(f->at);
         munmap((void *)(uintptr_t)f->at, f->size);
-    *f = (bmrt_mapped){NULL, 0};
+    }
+    *f = (bmrt_mapped){0};
 }
 
 size_t bmrt_source_size(bmrt_source s)

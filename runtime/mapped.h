@@ -7,10 +7,14 @@
 typedef struct bmrt_mapped {
     const unsigned char *at; /* NULL when empty */
     size_t size;
+    const char *path;
 } bmrt_mapped;
 
-/* Read only. A missing or unreadable file is BMRT_MODEL: it was named by the model or the user. */
+/* Read only. A missing or unreadable file is BMRT_MODEL: it was named by the model or the user.
+ * `path` must stay. What was read counts when bmrt_map_check() is content afterwards: BMRT_MACHINE
+ * for a file that was cut short. */
 BmStatus bmrt_map(const char *path, bmrt_mapped *out, bmrt_error *e);
+BmStatus bmrt_map_check(const bmrt_mapped *f, bmrt_error *e);
 void bmrt_unmap(bmrt_mapped *f);
 
 /* Element types of data files and checkpoints, little-endian. */

@@ -224,6 +224,7 @@ BmStatus bmrt_npy_tensor(const bmrt_tensor *t, int64_t lo, int64_t n, void *out,
         s = check_fits(t, &a, e);
     if (s == BMRT_OK && n > 0)
         bmrt_source_copy(a.type, a.data, lo, n, t->dtype, out);
+    BmStatus whole = bmrt_map_check(&f, e);
     bmrt_unmap(&f);
-    return s;
+    return whole != BMRT_OK ? whole : s;
 }

@@ -155,6 +155,7 @@ BmStatus bmrt_st_load(bmrt *r, const bmrt_model *m, const char *path, char *note
         free(l.wanted);
         bmrt_st_close(&st);
     }
+    BmStatus whole = bmrt_map_check(&f, e);
     bmrt_unmap(&f);
-    return s;
+    return whole != BMRT_OK ? whole : s;
 }

@@ -1,7 +1,7 @@
 /* signals.h - SIGINT and SIGTERM: the first asks the loop to stop after the step, the second ends
  * the process at once. SIGUSR1 counts as SIGINT: launchers pass it on to ranks, while mpirun ends
- * them by force a second after a SIGINT of its own. The one place with state of its own, because a
- * handler has no argument. */
+ * them by force a second after a SIGINT of its own. SIGBUS in a mapped file is survived (cut.h). A
+ * place with state of its own, because a handler has no argument. */
 #ifndef BMRT_SIGNALS_H
 #define BMRT_SIGNALS_H
 

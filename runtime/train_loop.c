@@ -23,14 +23,14 @@ static int64_t sample_of(const bmrt_run *run, int64_t in_step)
 static BmStatus fill_train(bmrt_run *run, const bmrt_pass *pass, int64_t first, int64_t nb,
                            bmrt_error *e)
 {
-    (void)pass, (void)e;
+    (void)pass;
     for (int64_t i = 0; i < nb; i++)
         run->index[i] = sample_of(run, first + i);
     for (int i = 0; i < run->m->n_input; i++)
         if (run->m->input[i].train_offset >= 0)
             bmrt_data_fill(&run->train, run->m, i, run->index, nb, run->pool,
                            BMRT_AT(&run->pub, run->m->input[i].train_offset));
-    return BMRT_OK;
+    return bmrt_data_check(&run->train, e);
 }
 
 /* {"step":1,"samples":[..]} in pieces: a batch may have any size. */

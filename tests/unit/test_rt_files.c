@@ -6,8 +6,10 @@
 #include "runtime/data.h"
 #include "runtime/npy.h"
 #include "runtime/safetensors.h"
+#include "runtime/signals.h"
 
 #include <math.h>
+#include <unistd.h>
 
 typedef struct blob {
     unsigned char bytes[8192];
@@ -374,6 +376,40 @@ static void unreasonable_safetensors(void **state)
     assert_int_equal(parse_st(&b, b.n, &e), BMRT_MODEL);
 }
 
+/* ---- a file that gets shorter ---- */
+
+static void cut_short(void **state)
+{
+    (void)state;
+    const char *path = "cut.bin";
+    bmrt_mapped f, other;
+    bmrt_error e = {"", ""};
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    for (int i = 0; i < 20000; i++)
+        assert_int_not_equal(fputc(i & 255, out), EOF);
+    assert_int_equal(fclose(out), 0);
+    bmrt_signals_catch();
+    assert_int_equal(bmrt_map(path, &f, &e), BMRT_OK);
+    assert_int_equal(bmrt_map(path, &other, &e), BMRT_OK);
+    bmrt_unmap(&other);
+    assert_int_equal(bmrt_map_check(&f, &e), BMRT_OK);
+    assert_int_equal(truncate(path, 19999), 0);
+    assert_int_equal(bmrt_map_check(&f, &e), BMRT_MACHINE);
+    assert_string_equal(
+        e.text, "'cut.bin' had 20000 bytes and has 19999: it was cut short while it was read");
+    assert_int_equal(truncate(path, 100), 0);
+    volatile const unsigned char *byte = f.at;
+    assert_int_equal(byte[99], 99);
+    assert_int_equal(byte[19000], 0); /* on a page that is gone: zeros, not SIGBUS */
+    /* As long as before, but what was read is not what the file had. */
+    assert_int_equal(truncate(path, 20000), 0);
+    assert_int_equal(bmrt_map_check(&f, &e), BMRT_MACHINE);
+    assert_non_null(strstr(e.text, "'cut.bin': the page at byte "));
+    bmrt_unmap(&f);
+    assert_int_equal(remove(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +417,7 @@ int main(void)
         cmocka_unit_test(token_files),     cmocka_unit_test(limits),
         cmocka_unit_test(conversions),     cmocka_unit_test(good_safetensors),
         cmocka_unit_test(bad_safetensors), cmocka_unit_test(unreasonable_safetensors),
+        cmocka_unit_test(cut_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
