@@ -108,6 +108,11 @@ BmStatus bmrt_evaluate(bmrt_run *run, int64_t step, bool last, bmrt_error *e);
  * ended it early, or 0. */
 BmStatus bmrt_train(bmrt_run *run, int *signal, bmrt_error *e);
 
+/* alike.c: all ranks were given the same options, data and first weights; the data is open. Files
+ * are compared by size and content: whole ones up to 64 MiB, 1024 pieces evenly spread over larger
+ * ones. */
+BmStatus bmrt_check_alike(bmrt_run *run, bmrt_error *e);
+
 /* fault.c: an index outside its table since the last call, as an error with its place. */
 BmStatus bmrt_fault_check(const bmrt_run *run, bmrt_error *e);
 

@@ -58,9 +58,8 @@ static BmStatus read_switch(bool *on, const char *name, const char *s, bmrt_erro
     return bmrt_fail(e, BMRT_USAGE, "%s is '%s', not 0 or 1", name, s);
 }
 
-BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e)
+static BmStatus read_all(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e)
 {
-    *d = (bmrt_debug){.timeout = 600};
     const char *rest, *s = get(context, "BMRT_LINK");
     if (s && read_link(d, s, e) != BMRT_OK)
         return BMRT_USAGE;
@@ -68,8 +67,9 @@ BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt
     if (s) {
         char *end;
         d->delays = true;
+        errno = 0;
         d->seed = strtoull(s, &end, 10);
-        if (*end || *s < '0' || *s > '9')
+        if (*end || *s < '0' || *s > '9' || errno == ERANGE)
             return bmrt_fail(e, BMRT_USAGE, "BMRT_DELAY is '%s', not a number to draw from", s);
     }
     s = get(context, "BMRT_DELAY_STEP");
@@ -82,6 +82,16 @@ BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt
     if (read_switch(&d->count, "BMRT_COUNT", get(context, "BMRT_COUNT"), e) != BMRT_OK)
         return BMRT_USAGE;
     return read_switch(&d->check, "BMRT_CHECK", get(context, "BMRT_CHECK"), e);
+}
+
+BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e)
+{
+    bmrt_debug asked = {.timeout = 600};
+    *d = asked;
+    BmStatus s = read_all(&asked, get, context, e);
+    if (s == BMRT_OK)
+        *d = asked;
+    return s;
 }
 
 void bmrt_link_wait(const bmrt_debug *d, double begin, int64_t bytes)

@@ -27,7 +27,7 @@ typedef struct bmrt_debug {
 } bmrt_debug;
 
 /* Variables are read through `get` (getenv, or a test's table). BMRT_USAGE for one that is not
- * understood. */
+ * understood; `d` is then as if none were set. */
 typedef const char *bmrt_getenv_fn(void *context, const char *name);
 BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e);
 /* getenv() in that form. */

@@ -214,7 +214,7 @@ static BmStatus set_weights(bmrt_run *run, bmrt_error *e)
     return s;
 }
 
-static BmStatus open_watch(bmrt_run *run, bmrt_error *e)
+static BmStatus create_watch(bmrt_run *run, bmrt_error *e)
 {
     char buf[4096];
     return bmrt_watch_create(run, beside_metrics(&run->opt, "inspect.jsonl", buf, sizeof buf), e);
@@ -234,15 +234,20 @@ static BmStatus prepare(bmrt_run *run, texts *t, bmrt_error *e)
         s = bmrt_saver_create(&run->saver, run->m, run->opt.save, e);
     }
     if (s == BMRT_OK)
-        s = open_watch(run, e);
+        s = create_watch(run, e);
     if (s == BMRT_OK)
         s = open_data(run, t, e);
     if (s == BMRT_OK)
         s = start_machine(run, e);
+    return s != BMRT_OK ? s : set_weights(run, e);
+}
+
+/* Files of an earlier run are overwritten when nothing is wrong on any rank. */
+static BmStatus open_outputs(bmrt_run *run, bmrt_error *e)
+{
+    BmStatus s = make_buffers(run, e);
     if (s == BMRT_OK)
-        s = set_weights(run, e);
-    if (s == BMRT_OK)
-        s = make_buffers(run, e);
+        s = bmrt_watch_open(run, e);
     return s != BMRT_OK ? s : open_metrics(run, e);
 }
 
@@ -389,12 +394,27 @@ static void say_error(bmrt_run *run, const bmrt_error *e)
         bmrt_progress_say(&run->progress, "help: %s", e->help);
 }
 
+/* Nobody can be told: the launcher ends all ranks with the first, and rank 0 speaks at once. Who is
+ * still there after that is the only one that has something to say. */
+static void say_late(const bmrt_run *run, const bmrt_error *e)
+{
+    for (int i = 0; i < 40 && !bmrt_signals_caught(); i++)
+        bmrt_sleep(0.05);
+    if (!bmrt_signals_caught())
+        fprintf(stderr, "trainer: error: rank %lld: %s\n", (long long)run->world.found.rank,
+                e->text);
+}
+
 static int run_connected(bmrt_run *run, texts *t, bmrt_error *e)
 {
     if (!bmrt_world_speaks(run))
         run->progress.fd = -1; /* what is said to it goes nowhere */
-    int code = (int)bmrt_agree(run->peers, prepare(run, t, e), e);
-    return code == BMRT_OK ? run_trainer(run, e) : code;
+    BmStatus s = bmrt_agree(run->peers, prepare(run, t, e), e);
+    if (s == BMRT_OK)
+        s = bmrt_check_alike(run, e);
+    if (s == BMRT_OK)
+        s = bmrt_agree(run->peers, open_outputs(run, e), e);
+    return s == BMRT_OK ? run_trainer(run, e) : (int)s;
 }
 
 int bmrt_main_ranks(const bmrt_model *m, const bmrt_transport *transport, int argc, char **argv)
@@ -413,15 +433,15 @@ int bmrt_main_ranks(const bmrt_model *m, const bmrt_transport *transport, int ar
     }
     if (code == BMRT_OK && (run.opt.help || run.opt.version))
         return bmrt_world_speaks(&run) ? print_about(&run) : BMRT_OK;
-    if (code == BMRT_OK) {
-        bmrt_signals_catch();
-        code = (int)bmrt_world_open(&run, transport, argv[0], &e);
-        if (code == BMRT_OK)
-            code = run_connected(&run, &t, &e);
-    }
+    bmrt_signals_catch();
+    code = (int)bmrt_world_open(&run, transport, argv[0], (BmStatus)code, &e);
+    if (run.world.warning[0] && bmrt_world_speaks(&run))
+        bmrt_progress_say(&run.progress, "trainer: warning: %s", run.world.warning);
+    if (code == BMRT_OK)
+        code = run_connected(&run, &t, &e);
     say_error(&run, &e);
-    if (code != BMRT_OK && !bmrt_world_speaks(&run) && !run.world.connected)
-        bmrt_sleep(0.3); /* the launcher ends all ranks with the first: rank 0 speaks before */
+    if (code != BMRT_OK && !bmrt_world_speaks(&run) && (!run.world.connected || run.pub.ranks == 1))
+        say_late(&run, &e);
     bmrt_world_close(&run, code);
     release(&run, &t);
     return code;

@@ -14,41 +14,43 @@ typedef struct option {
     size_t at; /* of the field in bmrt_options */
     int64_t least, most;
     const char *help;
+    bool own; /* each rank has its own; the others give the same. Of files that are read the content
+                 is compared (alike.c): they may lie elsewhere on each machine */
 } option;
 
 #define AT(field) offsetof(bmrt_options, field)
 #define BIG       INT64_MAX
 
 static const option table[] = {
-    {"steps", "N", INTEGER, AT(steps), 0, BIG, "train N steps, the schedule as long as that"},
-    {"stop-after", "K", INTEGER, AT(stop_after), 0, BIG, "stop after K steps of the schedule"},
-    {"data", "FILE", STRING, AT(data), 0, 0, "train on FILE (npy: NAME=FILE,...)"},
-    {"valid", "FILE", STRING, AT(valid), 0, 0, "evaluate on FILE (npy: NAME=FILE,...)"},
-    {"init", "FILE", STRING, AT(init), 0, 0, "first weights from FILE.safetensors"},
-    {"save", "FILE", STRING, AT(save), 0, 0, "last weights to FILE.safetensors"},
-    {"seed", "N", INTEGER, AT(seed), 0, BIG, "of initial weights, order and dropout"},
-    {"threads", "N", INTEGER, AT(threads), 1, 1024, "default: the cores this process may use"},
-    {"log-every", "N", INTEGER, AT(log_every), 1, BIG, "steps between lines (10)"},
-    {"eval-every", "N", INTEGER, AT(eval_every), 0, BIG, "steps between evaluations (0: last)"},
-    {"sample", "N", INTEGER, AT(sample), 0, BIG, "then continue a prompt by N tokens"},
-    {"prompt", "TEXT", STRING, AT(prompt), 0, 0, "what to continue (a newline; or token ids)"},
-    {"temperature", "X", NUMBER, AT(temperature), 0, 0, "of sampling (0.8; 0: most likely)"},
-    {"top-k", "K", INTEGER, AT(top_k), 0, BIG, "sample from the K likeliest (0: all)"},
-    {"metrics", "FILE", STRING, AT(metrics), 0, 0, "default: metrics.jsonl beside the trainer"},
-    {"log-samples", "FILE", STRING, AT(log_samples), 0, 0, "sample indices of each step"},
-    {"predictions", "FILE", STRING, AT(predictions), 0, 0, "reported values per sample"},
-    {"inspect", "PATTERN", STRING, AT(inspect), 0, 0, "mean, std, max, min into inspect.jsonl"},
-    {"inspect-every", "N", INTEGER, AT(inspect_every), 1, BIG, "steps between those (100)"},
-    {"rank", "N", INTEGER, AT(rank), 0, 1 << 24, "of this process, where no launcher says it"},
-    {"world", "N", INTEGER, AT(world), 1, 1 << 24, "ranks in all"},
-    {"local-rank", "N", INTEGER, AT(local_rank), 0, 1 << 24, "of this process on its machine"},
-    {"local-world", "N", INTEGER, AT(local_world), 1, 1 << 24, "ranks on this machine"},
-    {"help", NULL, FLAG, AT(help), 0, 0, "this text"},
-    {"version", NULL, FLAG, AT(version), 0, 0, "model, plan and library"},
-    {"coord", "HOST:PORT", LATER, 0, 0, 0, NULL},
-    {"resume", "DIR", LATER, 0, 0, 0, NULL},
-    {"save-every", "N", LATER, 0, 0, 0, NULL},
-    {"profile", "FILE", LATER, 0, 0, 0, NULL},
+    {"steps", "N", INTEGER, AT(steps), 0, BIG, "train N steps, the schedule as long as that", 0},
+    {"stop-after", "K", INTEGER, AT(stop_after), 0, BIG, "stop after K steps of the schedule", 0},
+    {"data", "FILE", STRING, AT(data), 0, 0, "train on FILE (npy: NAME=FILE,...)", 1},
+    {"valid", "FILE", STRING, AT(valid), 0, 0, "evaluate on FILE (npy: NAME=FILE,...)", 1},
+    {"init", "FILE", STRING, AT(init), 0, 0, "first weights from FILE.safetensors", 1},
+    {"save", "FILE", STRING, AT(save), 0, 0, "last weights to FILE.safetensors", 0},
+    {"seed", "N", INTEGER, AT(seed), 0, BIG, "of initial weights, order and dropout", 0},
+    {"threads", "N", INTEGER, AT(threads), 1, 1024, "default: the cores this process may use", 1},
+    {"log-every", "N", INTEGER, AT(log_every), 1, BIG, "steps between lines (10)", 1},
+    {"eval-every", "N", INTEGER, AT(eval_every), 0, BIG, "steps between evaluations (0: last)", 0},
+    {"sample", "N", INTEGER, AT(sample), 0, BIG, "then continue a prompt by N tokens", 0},
+    {"prompt", "TEXT", STRING, AT(prompt), 0, 0, "what to continue (a newline; or token ids)", 0},
+    {"temperature", "X", NUMBER, AT(temperature), 0, 0, "of sampling (0.8; 0: most likely)", 0},
+    {"top-k", "K", INTEGER, AT(top_k), 0, BIG, "sample from the K likeliest (0: all)", 0},
+    {"metrics", "FILE", STRING, AT(metrics), 0, 0, "default: metrics.jsonl beside the trainer", 0},
+    {"log-samples", "FILE", STRING, AT(log_samples), 0, 0, "sample indices of each step", 0},
+    {"predictions", "FILE", STRING, AT(predictions), 0, 0, "reported values per sample", 0},
+    {"inspect", "PATTERN", STRING, AT(inspect), 0, 0, "mean, std, max, min into inspect.jsonl", 0},
+    {"inspect-every", "N", INTEGER, AT(inspect_every), 1, BIG, "steps between those (100)", 0},
+    {"rank", "N", INTEGER, AT(rank), 0, 1 << 24, "of this process, where no launcher says it", 1},
+    {"world", "N", INTEGER, AT(world), 1, 1 << 24, "ranks in all", 1},
+    {"local-rank", "N", INTEGER, AT(local_rank), 0, 1 << 24, "of this process on its machine", 1},
+    {"local-world", "N", INTEGER, AT(local_world), 1, 1 << 24, "ranks on this machine", 1},
+    {"help", NULL, FLAG, AT(help), 0, 0, "this text", 1},
+    {"version", NULL, FLAG, AT(version), 0, 0, "model, plan and library", 1},
+    {"coord", "HOST:PORT", LATER, 0, 0, 0, NULL, 0},
+    {"resume", "DIR", LATER, 0, 0, 0, NULL, 0},
+    {"save-every", "N", LATER, 0, 0, 0, NULL, 0},
+    {"profile", "FILE", LATER, 0, 0, 0, NULL, 0},
 };
 
 static const option *find_option(const char *name, size_t len)
@@ -174,6 +176,26 @@ BmStatus bmrt_options_parse(bmrt_options *o, int argc, char **argv, bmrt_error *
             return s;
     }
     return BMRT_OK;
+}
+
+bool bmrt_option_text(const bmrt_options *o, int i, bmrt_text *out)
+{
+    if (i >= BMRT_COUNT(table))
+        return false;
+    const option *t = &table[i];
+    const void *field = (const char *)o + t->at;
+    if (t->kind == LATER || t->own)
+        return true;
+    const char *text = t->kind == STRING ? *(const char *const *)field : NULL;
+    if (t->kind == INTEGER && *(const int64_t *)field >= t->least)
+        bmrt_text_add(out, "--%s %lld", t->name, (long long)*(const int64_t *)field);
+    else if (t->kind == NUMBER)
+        bmrt_text_add(out, "--%s %g", t->name, *(const double *)field);
+    else if (text)
+        bmrt_text_add(out, "--%s '%s'", t->name, text);
+    else
+        bmrt_text_add(out, "no --%s", t->name);
+    return true;
 }
 
 void bmrt_options_help(bmrt_text *out, const char *name)

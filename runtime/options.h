@@ -25,6 +25,10 @@ typedef struct bmrt_options {
  * not understood. */
 BmStatus bmrt_options_parse(bmrt_options *o, int argc, char **argv, bmrt_error *e);
 
+/* What ranks of one run must agree on: option i as a text ("" where each rank has its own), false
+ * beyond the last. */
+bool bmrt_option_text(const bmrt_options *o, int i, bmrt_text *out);
+
 /* What --help prints; `name` is the model's. */
 void bmrt_options_help(bmrt_text *out, const char *name);
 

@@ -135,11 +135,17 @@ BmStatus bmrt_watch_create(bmrt_run *run, const char *path, bmrt_error *e)
     if (!w || !w->path || !w->item || !w->all)
         return bmrt_fail(e, BMRT_MACHINE, "no memory for --inspect");
     add_all(w, run);
-    s = w->n > 0 ? check_items(w, e) : nothing_matches(run, e);
-    if (s != BMRT_OK)
-        return s;
+    return w->n > 0 ? check_items(w, e) : nothing_matches(run, e);
+}
+
+BmStatus bmrt_watch_open(bmrt_run *run, bmrt_error *e)
+{
+    bmrt_watcher *w = run->watcher;
     bool writes = run->pub.rank == 0;
-    s = bmrt_metrics_open(&w->file, writes ? w->path : NULL, 1024 + 6 * longest_path(w), e);
+    if (!w)
+        return BMRT_OK;
+    BmStatus s =
+        bmrt_metrics_open(&w->file, writes ? w->path : NULL, 1024 + 6 * longest_path(w), e);
     if (s == BMRT_OK && writes)
         bmrt_progress_say(&run->progress, "looking at %d tensor%s every %lld step%s: %s", w->n,
                           w->n == 1 ? "" : "s", (long long)w->every, w->every == 1 ? "" : "s",

@@ -15,8 +15,9 @@ struct bmrt_run;
 typedef struct bmrt_watcher bmrt_watcher;
 
 /* What run->opt asks for; run->watcher stays NULL when that is nothing. `path` is the file that
- * rank 0 writes. */
+ * rank 0 writes, once bmrt_watch_open() has emptied it. */
 BmStatus bmrt_watch_create(struct bmrt_run *run, const char *path, bmrt_error *e);
+BmStatus bmrt_watch_open(struct bmrt_run *run, bmrt_error *e);
 void bmrt_watch_destroy(struct bmrt_run *run);
 
 /* Around the phases of a training step, without its update; all ranks. */

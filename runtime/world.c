@@ -218,13 +218,15 @@ typedef struct report { /* of the rank that failed, as it travels */
     bmrt_error error;
 } report;
 
-/* The lowest failing rank tells all others. */
-static BmStatus spread(bmrt_run *run, int failing, BmStatus mine, bmrt_error *e)
+/* The lowest failing rank tells all others; its name is part of it unless it is one of `all`. */
+static BmStatus spread(bmrt_run *run, int failing, bool all, BmStatus mine, bmrt_error *e)
 {
     report r = {(int32_t)mine, {"", ""}};
     if (run->pub.rank == failing) {
         bmrt_text t = {r.error.text, 0, sizeof r.error.text, false};
-        bmrt_text_add(&t, "rank %d/%d: %s", failing, run->pub.ranks, e->text);
+        if (!all)
+            bmrt_text_add(&t, "rank %d/%d: ", failing, run->pub.ranks);
+        bmrt_text_add(&t, "%s", e->text);
         memcpy(r.error.help, e->help, sizeof e->help);
     }
     for (int to = 0; to < run->pub.ranks; to++) {
@@ -244,15 +246,17 @@ BmStatus bmrt_world_step(bmrt_run *run, BmStatus mine, int *signal, bmrt_error *
         return bmrt_agree(run->peers, mine, e);
     if (w->broken)
         return mine;
-    uint64_t v[2] = {mine != BMRT_OK ? (uint64_t)(run->pub.ranks - run->pub.rank) : 0,
-                     (uint64_t)*signal};
+    /* Does every rank say the same? Then the largest of what they say is the smallest too. */
+    uint64_t text = mine != BMRT_OK ? bmrt_hash(e->text) : 0;
+    uint64_t v[] = {mine != BMRT_OK ? (uint64_t)(run->pub.ranks - run->pub.rank) : 0,
+                    (uint64_t)*signal, text, ~text};
     bmrt_error own = *e;
-    BmStatus s = largest(run, v, 2, e);
+    BmStatus s = largest(run, v, BMRT_COUNT(v), e);
     if (s != BMRT_OK)
         return s;
     *signal = (int)v[1];
     *e = own;
-    return v[0] > 0 ? spread(run, run->pub.ranks - (int)v[0], mine, e) : BMRT_OK;
+    return v[0] > 0 ? spread(run, run->pub.ranks - (int)v[0], v[2] == ~v[3], mine, e) : BMRT_OK;
 }
 
 static BmStatus peers_agree(void *context, BmStatus mine, bmrt_error *e)
@@ -277,18 +281,18 @@ static BmStatus peers_give(void *context, int from, void *bytes, size_t n, bmrt_
 
 BmStatus bmrt_world_find(bmrt_run *run, bmrt_error *e)
 {
-    char warning[512] = "";
     const bmrt_options *o = &run->opt;
     bmrt_ranks flags = {o->rank, o->world, o->local_rank, o->local_world, NULL};
     run->world.found = (bmrt_ranks){0, 1, 0, 1, NULL};
-    BmStatus s = bmrt_rank_find(&run->world.found, &flags, bmrt_environment, NULL, warning,
-                                sizeof warning, e);
+    bmrt_world *w = &run->world;
+    BmStatus s =
+        bmrt_rank_find(&w->found, &flags, bmrt_environment, NULL, w->warning, sizeof w->warning, e);
+    w->unknown = s != BMRT_OK;
+    bmrt_error second;
+    BmStatus debug = bmrt_debug_read(&w->debug, bmrt_environment, NULL, w->unknown ? &second : e);
+    s = w->unknown ? s : debug;
     if (s == BMRT_OK)
-        s = bmrt_debug_read(&run->world.debug, bmrt_environment, NULL, e);
-    if (s == BMRT_OK)
-        s = bmrt_poison_read(&run->world.poisons, bmrt_environment, NULL, e);
-    if (s == BMRT_OK && warning[0] && run->world.found.rank == 0)
-        bmrt_progress_say(&run->progress, "trainer: warning: %s", warning);
+        s = bmrt_poison_read(&w->poisons, bmrt_environment, NULL, e);
     return s;
 }
 
@@ -350,10 +354,12 @@ static BmStatus check_world(const bmrt_run *run, const bmrt_transport *t, const 
     bmrt_place_in place = bmrt_comm_place(run->world.comm);
     if (place.ranks != planned_ranks(run->m) || (f->source && f->world != place.ranks))
         return wrong_world(run, t, place.ranks, program, e);
-    if (f->source && f->rank != place.rank)
-        return bmrt_fail(e, BMRT_USAGE, "%s says this is rank %lld, %s says %d", f->source,
-                         (long long)f->rank, t->name, place.rank);
-    return BMRT_OK;
+    if (!f->source || f->rank == place.rank)
+        return BMRT_OK;
+    bmrt_fail(e, BMRT_USAGE, "%s says this is rank %lld, %s says %d", f->source, (long long)f->rank,
+              t->name, place.rank);
+    bmrt_help(e, "every rank needs its own; what is left of another run has to go");
+    return BMRT_USAGE;
 }
 
 enum { HASH = 16 }; /* letters of a plan's hash that are compared */
@@ -390,8 +396,10 @@ static BmStatus check_plan(bmrt_run *run, bmrt_error *e)
     return BMRT_USAGE;
 }
 
-/* The transport runs: who is this rank, and are these the ranks that the plan is for? */
-static BmStatus join(bmrt_run *run, const bmrt_transport *t, const char *program, bmrt_error *e)
+/* The transport runs: who is this rank, and are these the ranks that the plan is for? `mine`: what
+ * went wrong before. */
+static BmStatus join(bmrt_run *run, const bmrt_transport *t, const char *program, BmStatus mine,
+                     bmrt_error *e)
 {
     bmrt_world *w = &run->world;
     bmrt_place_in place = bmrt_comm_place(w->comm);
@@ -401,15 +409,7 @@ static BmStatus join(bmrt_run *run, const bmrt_transport *t, const char *program
     w->peers = (bmrt_peers){run, peers_agree, peers_collect, peers_give};
     if (place.ranks > 1)
         run->peers = &w->peers;
-    BmStatus s = check_world(run, t, program, e);
-    if (place.ranks > 1 && s == BMRT_USAGE && place.ranks != planned_ranks(run->m)) {
-        int signal = 0; /* the same for all, unless plans differ: said without a rank's name */
-        bmrt_error plain = *e;
-        s = bmrt_world_step(run, s, &signal, e);
-        if (w->agreed)
-            *e = plain;
-        return s;
-    }
+    BmStatus s = mine != BMRT_OK ? mine : check_world(run, t, program, e);
     s = bmrt_agree(run->peers, s, e);
     if (s == BMRT_OK && place.ranks > 1)
         s = check_plan(run, e);
@@ -435,7 +435,27 @@ static BmStatus open_debug(bmrt_run *run, bmrt_error *e)
     return w->debug.check ? bmrt_order_create(&w->order, run->m, e) : BMRT_OK;
 }
 
-BmStatus bmrt_world_open(bmrt_run *run, const bmrt_transport *t, const char *program, bmrt_error *e)
+/* The thread that the transport needs, and the ranks. */
+static BmStatus connect(bmrt_run *run, const bmrt_transport *t, const bool with[BMRT_STREAMS],
+                        const char *program, BmStatus mine, bmrt_error *e)
+{
+    bmrt_world *w = &run->world;
+    bmrt_error trouble;
+    BmStatus s = bmrt_streams_create(&w->streams, with, run_op, step_over, run, &w->debug,
+                                     (int)w->found.rank, &trouble);
+    request q = {.transport = t};
+    if (s == BMRT_OK)
+        s = ask(run, call_create, &q, &trouble);
+    if (s == BMRT_OK)
+        return join(run, t, program, mine, e);
+    if (mine != BMRT_OK)
+        return mine;
+    *e = trouble;
+    return s;
+}
+
+BmStatus bmrt_world_open(bmrt_run *run, const bmrt_transport *t, const char *program, BmStatus mine,
+                         bmrt_error *e)
 {
     bmrt_world *w = &run->world;
     const bmrt_model *m = run->m;
@@ -443,26 +463,22 @@ BmStatus bmrt_world_open(bmrt_run *run, const bmrt_transport *t, const char *pro
     run->pub.ranks = 1;
     if (planned == 1)
         t = NULL; /* alone, it needs none */
-    if (!t && planned > 1)
-        return bmrt_fail(e, BMRT_BUG, "a plan for %lld ranks without anything to carry messages",
+    if (mine == BMRT_OK && !t && planned > 1)
+        mine = bmrt_fail(e, BMRT_BUG, "a plan for %lld ranks without anything to carry messages",
                          (long long)planned);
-    if (!t && w->found.world != 1)
-        return wrong_world(run, NULL, w->found.world, program, e);
-    BmStatus s = open_debug(run, e);
-    if (s != BMRT_OK)
-        return s;
+    if (mine == BMRT_OK && !t && w->found.world != 1)
+        mine = wrong_world(run, NULL, w->found.world, program, e);
+    if (mine == BMRT_OK)
+        mine = open_debug(run, e);
+    /* Only where there may be others to tell. */
+    if (mine != BMRT_OK && !(t && (w->found.world > 1 || w->unknown)))
+        return mine;
     bool with[BMRT_STREAMS] = {false};
     with[BMRT_COMM] = t || count_ops(m, BMRT_COMM) > 0;
     with[BMRT_COPY] = count_ops(m, BMRT_COPY) > 0;
     if (!with[BMRT_COMM] && !with[BMRT_COPY])
         return BMRT_OK;
-    s = bmrt_streams_create(&w->streams, with, run_op, step_over, run, &w->debug,
-                            (int)w->found.rank, e);
-    request q = {.transport = t};
-    if (s == BMRT_OK)
-        s = ask(run, call_create, &q, e);
-    if (s == BMRT_OK)
-        s = join(run, t, program, e);
+    BmStatus s = connect(run, t, with, program, mine, e);
     if (s == BMRT_OK && planned > 1)
         run->pub.shard = run->pub.rank % (m->shared_by > 0 ? m->shared_by : planned);
     return s;

@@ -15,7 +15,9 @@
 struct bmrt_run;
 
 typedef struct bmrt_world {
-    bmrt_ranks found; /* what the launcher says */
+    bmrt_ranks found;  /* what the launcher says */
+    char warning[512]; /* of two launchers that disagree; "": none do */
+    bool unknown;      /* what it says cannot be understood */
     bmrt_debug debug;
     bool poisons;
     bmrt_poison poison;
@@ -32,9 +34,10 @@ typedef struct bmrt_world {
 BmStatus bmrt_world_find(struct bmrt_run *run, bmrt_error *e);
 
 /* Threads, transport (NULL: none), run->pub's rank, ranks and shard, run->peers; then that all
- * ranks are there and have the same plan. `program` is argv[0], for the command to use instead. */
+ * ranks are there and have the same plan. `program` is argv[0], for the command to use instead.
+ * `mine` and its message are what went wrong on this rank before: all ranks end with it. */
 BmStatus bmrt_world_open(struct bmrt_run *run, const bmrt_transport *t, const char *program,
-                         bmrt_error *e);
+                         BmStatus mine, bmrt_error *e);
 
 /* Ends what was opened. A status that is not agreed on ends all other ranks with it. */
 void bmrt_world_close(struct bmrt_run *run, int code);

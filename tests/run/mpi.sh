@@ -111,7 +111,7 @@ timeout 60 "$program" 3 3 good >out 2>err
 says "mpirun -n 3 $program" 1
 RANK=1 WORLD_SIZE=3 timeout 60 "$program" 3 3 good >out 2>err
 [ $? = 2 ] || fail "torchrun without MPI was taken"
-says "torchrun" 0 # rank 0 says it
+says "torchrun" 1 # rank 0 says it, but here is none
 RANK=0 WORLD_SIZE=3 timeout 60 "$program" 3 3 good >out 2>err
 says "torchrun says there are 3 ranks, but MPI knows 1" 1
 go 2 3 3 3 hash

@@ -208,6 +208,8 @@ static void steps(rank_of_world *k)
     run->opt.inspect_every = 2;
     run->stop = 3;
     k->status = bmrt_watch_create(run, "inspect.jsonl", &k->error);
+    if (k->status == BMRT_OK)
+        k->status = bmrt_watch_open(run, &k->error);
     for (run->pub.step = 0; run->pub.step < 3 && k->status == BMRT_OK; run->pub.step++) {
         int64_t own = BATCH / s->ranks, micro = own / s->rounds;
         bmrt_watch_begin(run);
