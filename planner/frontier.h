@@ -65,8 +65,12 @@ typedef struct MixClass { /* blocks that are alike */
     int count;
     const FrontierPoint *point; /* of a frontier, in its order */
     int n;
-    int most; /* different points that may be in use: 1, or 2 (0: 2) */
+    int most;                     /* different points that may be in use: 1, or 2 (0: 2) */
+    const struct MixPairs *pairs; /* frontier_pairs(), where it is asked for more than one budget */
 } MixClass;
+
+/* Every pair of the points with every count that no other beats: they depend on no budget. */
+const struct MixPairs *frontier_pairs(Arena *a, const MixClass *c);
 
 typedef struct MixChoice { /* the first `n_light` blocks take `light`, the rest `heavy` */
     int light, heavy;      /* points; light keeps fewer bytes. The last blocks are freed first. */

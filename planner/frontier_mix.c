@@ -6,6 +6,7 @@
 #include "planner/frontier.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     MOST_POINTS = 64, /* of a class: more are thinned */
@@ -25,6 +26,11 @@ typedef struct Sums {
     Sum *v;
     int n;
 } Sums;
+
+struct MixPairs {
+    Sums sums;
+    bool exact;
+};
 
 /* Products and sums saturate here: two of them still fit. */
 static const int64_t most_sum = INT64_MAX >> 1;
@@ -79,14 +85,15 @@ static int evenly(int k, int n, int most)
     return n <= most ? k : (int)((int64_t)k * (n - 1) / (most - 1));
 }
 
-static void thin(Sums *s, int most, bool *exact)
+static Sums thinned(Arena *a, const Sums *s, int most, bool *exact)
 {
     if (s->n <= most)
-        return;
+        return *s;
     *exact = false;
+    Sums t = {.v = arena_array(a, Sum, most), .n = most};
     for (int k = 0; k < most; k++)
-        s->v[k] = s->v[evenly(k, s->n, most)];
-    s->n = most;
+        t.v[k] = s->v[evenly(k, s->n, most)];
+    return t;
 }
 
 /* Every pair of a class's points with every count. */
@@ -116,6 +123,26 @@ static Sums pairs_of(Arena *a, const MixClass *c, bool *exact)
     }
     drop_beaten(&s);
     return s;
+}
+
+const struct MixPairs *frontier_pairs(Arena *a, const MixClass *c)
+{
+    Arena *scratch = arena_new();
+    struct MixPairs *p = arena_make(a, struct MixPairs);
+    p->exact = true;
+    Sums all = pairs_of(scratch, c, &p->exact);
+    p->sums = (Sums){.v = arena_array(a, Sum, all.n), .n = all.n};
+    memcpy(p->sums.v, all.v, (size_t)all.n * sizeof *all.v);
+    arena_free(scratch);
+    return p;
+}
+
+static Sums own_pairs(Arena *a, const MixClass *c, bool *exact)
+{
+    if (!c->pairs)
+        return pairs_of(a, c, exact);
+    *exact = *exact && c->pairs->exact;
+    return c->pairs->sums;
 }
 
 static Sums add_lists(Arena *a, const Sums *x, const Sums *y, int64_t budget)
@@ -257,12 +284,12 @@ Mix frontier_mix(Arena *a, const MixClass *c, int n, int64_t budget)
     Sum none = {0}, best = {0};
     sum[0] = (Sums){.v = &none, .n = 1};
     for (int k = 0; k < n; k++) {
-        own[k] = pairs_of(scratch, &c[k], &m.exact);
+        own[k] = own_pairs(scratch, &c[k], &m.exact);
         if (k + 1 == n)
             break;
-        thin(&own[k], MOST_SUMS, &m.exact);
-        sum[k + 1] = add_lists(scratch, &sum[k], &own[k], budget);
-        thin(&sum[k + 1], MOST_SUMS, &m.exact);
+        own[k] = thinned(scratch, &own[k], MOST_SUMS, &m.exact);
+        Sums all = add_lists(scratch, &sum[k], &own[k], budget);
+        sum[k + 1] = thinned(scratch, &all, MOST_SUMS, &m.exact);
     }
     if (n > 0 && !best_two(&sum[n - 1], &own[n - 1], budget, &best))
         BUG("%lld bytes fit %lld, and no mix was found", (long long)m.least_bytes,

@@ -125,10 +125,24 @@ static bool is_near(const Search *s, int64_t bytes)
     return !s->q->memory || bytes - bytes / 4 <= s->q->memory;
 }
 
-/* Where memory forbids to keep everything: nothing, at each way; the fastest first. */
-static int keep_none(Search *s, Micro *m, const Result *best, const Result **all)
+/* What a way can come to at best, from what it keeps besides the first one, when that was planned:
+ * nothing exposed, and as much kept as its memory leaves. */
+static bool is_hopeless(const Search *s, const Micro *m, const Way *w, const Result *best)
 {
-    int n = 0;
+    Choice c = choice_of(m, &way[0], RECOMPUTE_ALL);
+    const Result *first = search_known(s, &c);
+    if (!best || !first || !m->n)
+        return false;
+    Result guess = *first;
+    guess.taken_bytes += s->state[w->level] - s->state[way[0].level];
+    guess.step_ps -= first->exposed_ps;
+    Blend b = search_blend(m, &guess);
+    return search_mix_ps(s, m, &b) > best->step_ps + best->step_ps / NEARLY;
+}
+
+/* Where memory forbids to keep everything: nothing, and then some of it. */
+static const Result *keep_some(Search *s, Micro *m, const Result *best)
+{
     for (int k = 0; k < n_ways(s); k++) {
         int64_t state = s->state[way[k].level];
         if (fitted(s, m, &way[k], RECOMPUTE_NONE) || !is_near(s, state + m->all_bytes) ||
@@ -137,28 +151,15 @@ static int keep_none(Search *s, Micro *m, const Result *best, const Result **all
             continue;
         if (!m->a)
             search_parts(s, m);
+        if (is_hopeless(s, m, &way[k], best))
+            continue;
         Choice c = choice_of(m, &way[k], RECOMPUTE_ALL);
         const Result *r = search_try(s, &c);
         m->all_bytes = m->all_bytes ? min64(m->all_bytes, r->act_bytes) : r->act_bytes;
         if (!is_near(s, r->taken_bytes) || !plan_host_fits(s->q, r->host_bytes))
             continue;
-        int j = n++;
-        for (; j > 0 && all[j - 1]->step_ps > r->step_ps; j--)
-            all[j] = all[j - 1];
-        all[j] = r;
-    }
-    return n;
-}
-
-/* Then some of it. */
-static const Result *keep_some(Search *s, Micro *m, const Result *best)
-{
-    const Result *all[countof(way)];
-    int n = keep_none(s, m, best, all);
-    for (int k = 0; k < n; k++)
-        best = search_faster(best, all[k]);
-    for (int k = 0; k < n; k++) {
-        Blend b = search_blend(m, all[k]);
+        best = search_faster(best, r);
+        Blend b = search_blend(m, r);
         if (!best || search_mix_ps(s, m, &b) <= best->step_ps + best->step_ps / NEARLY)
             best = search_mix(s, m, &b, best);
     }

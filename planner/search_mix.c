@@ -37,6 +37,7 @@ void search_parts(Search *s, Micro *m)
                                .point = m->frontier[k].point.v,
                                .n = m->frontier[k].point.n,
                                .most = x->most};
+        m->mix[k].pairs = frontier_pairs(m->a, &m->mix[k]);
         m->kept_bytes += m->mix[k].n ? m->mix[k].point[0].bytes * x->unit.n : 0;
     }
 }

@@ -11,7 +11,8 @@ static const Result *with_lead(Search *s, const Result *best)
     for (int k = 0; k < s->result.n; k++)
         if (s->result.v[k]->gathers && s->result.v[k]->choice.lead == 1)
             r = search_faster(r, s->result.v[k]);
-    if (!r || s->q->m->plan.lead >= 0 || r->step_ps - r->exposed_ps >= best->step_ps)
+    if (!r || s->q->m->plan.lead >= 0 || r->step_ps - r->exposed_ps >= best->step_ps ||
+        r->exposed_ps <= r->step_ps / (2 * NEARLY))
         return best;
     for (int k = 0; k < countof(other); k++) {
         Choice c = r->choice;
