@@ -93,7 +93,10 @@ bool phase_has_streams(const Plan *p, ProgramKind program, Phase phase)
 int64_t operand_moves(const Plan *p, const Step *s, int arg)
 {
     const Buffer *x = &p->buffer.v[s->arg[arg].buffer];
-    return s->region && x->batched && x->region != s->region ? x->sample_bytes : 0;
+    int64_t parts = p->program[s->program].region_parts;
+    if (!s->region || !x->batched || x->region == s->region)
+        return 0;
+    return parts ? x->sample_bytes / parts : x->sample_bytes;
 }
 
 static bool moves_alike(const Blocks *b, const Step *s, const Step *t)

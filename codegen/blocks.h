@@ -50,8 +50,8 @@ bool phase_has_streams(const Plan *p, ProgramKind program, Phase phase);
  * with ".grad" behind it; NULL: it is no such place. */
 const char *flat_path(Arena *a, const Plan *p, const Operand *o);
 
-/* In a region: how far an operand that outlives its chunks moves from sample to sample, in bytes.
- */
+/* In a region: how far an operand that outlives its chunks moves from sample to sample, or from
+ * part to part of one, in bytes. */
 int64_t operand_moves(const Plan *p, const Step *s, int arg);
 
 /* "h.3" -> "h.*", "enc.2.mlp" -> "enc.*.mlp" */

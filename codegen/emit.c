@@ -56,9 +56,12 @@ static void print_class(Emit *e, const Blocks *b, const RunClass *c)
     bool table = c->n_row > 1;
     if (table)
         print_table(e, s, b, c);
+    bool parts = e->p->program[b->program].region_parts > 0;
     strbuf_printf(s, "/* %s: %s%s */\n", unit->block,
                   table ? unit_pattern(e->a, unit->path) : unit->path,
-                  r->region ? ", nb samples from sample s of the micro-batch on" : "");
+                  !r->region ? ""
+                  : parts    ? ", part s of the micro-batch's samples (nb is 1)"
+                             : ", nb samples from sample s of the micro-batch on");
     strbuf_printf(s, "static void %s(bmrt *r, int64_t nb%s", c->name,
                   r->region ? ", int64_t s" : "");
     if (table)
@@ -147,23 +150,9 @@ static void print_runs(Emit *e, StrBuf *s, Body *uses, const Blocks *b, int i, i
     }
 }
 
-/* Runs of one region as a function of its own, and the loop that calls it. */
-static void print_region(Emit *e, StrBuf *s, const Blocks *b, int i, int end)
+/* The loop over chunks of samples. Draws go by the sample. */
+static void loop_over_samples(StrBuf *s, const char *name, int64_t samples)
 {
-    int64_t samples = e->p->program[b->program].region_samples;
-    StrBuf text = strbuf_new(e->a);
-    Body uses = {0};
-    print_runs(e, &text, &uses, b, i, end);
-    const char *name = unique_word(
-        e->a, e->names,
-        arena_printf(e->a, "%s_%s_chunk", program_name[b->program], phase_name[b->phase]));
-    strbuf_printf(&e->body,
-                  "/* nb samples from sample s of the micro-batch on */\n"
-                  "static void %s(bmrt *r, int64_t nb, int64_t s)\n{\n",
-                  name);
-    print_locals(&e->body, &uses, true);
-    strbuf_add(&e->body, text.text);
-    strbuf_add(&e->body, "}\n\n");
     strbuf_printf(s,
                   "    /* %" PRId64
                   " samples at a time, so that what lives in between is small */\n"
@@ -172,13 +161,60 @@ static void print_region(Emit *e, StrBuf *s, const Blocks *b, int i, int end)
                   "        const int64_t sample0 = r->sample0;\n"
                   "        for (int64_t s = 0; s < nb; s += %" PRId64 ") {\n"
                   "            r->sample0 = sample0 + s;\n"
+                  "            bmrt_chunk(s, 0);\n"
                   "            %s(r, nb - s < %" PRId64 " ? nb - s : %" PRId64 ", s);\n"
                   "            r->first = false;\n"
                   "        }\n"
+                  "        bmrt_chunk(0, 0);\n"
                   "        r->first = first;\n"
                   "        r->sample0 = sample0;\n"
                   "    }\n",
                   samples, samples, name, samples, samples);
+}
+
+/* Or over parts of them, in which nothing is drawn. */
+static void loop_over_parts(StrBuf *s, const char *name, int64_t parts)
+{
+    strbuf_printf(s,
+                  "    /* each sample in %" PRId64
+                  " parts of its rows, so that what lives in between is small */\n"
+                  "    {\n"
+                  "        const bool first = r->first;\n"
+                  "        for (int64_t s = 0; s < nb * %" PRId64 "; s++) {\n"
+                  "            bmrt_chunk(s, %" PRId64 ");\n"
+                  "            %s(r, 1, s);\n"
+                  "            r->first = false;\n"
+                  "        }\n"
+                  "        bmrt_chunk(0, 0);\n"
+                  "        r->first = first;\n"
+                  "    }\n",
+                  parts, parts, parts, name);
+}
+
+/* Runs of one region as a function of its own, and the loop that calls it. */
+static void print_region(Emit *e, StrBuf *s, const Blocks *b, int i, int end)
+{
+    const ProgramPlan *g = &e->p->program[b->program];
+    StrBuf text = strbuf_new(e->a);
+    Body uses = {0};
+    print_runs(e, &text, &uses, b, i, end);
+    const char *name = unique_word(
+        e->a, e->names,
+        arena_printf(e->a, "%s_%s_chunk", program_name[b->program], phase_name[b->phase]));
+    strbuf_printf(&e->body,
+                  "/* %s */\n"
+                  "static void %s(bmrt *r, int64_t nb, int64_t s)\n{\n",
+                  g->region_parts ? "part s of the micro-batch's samples: kernels see it as the "
+                                    "one sample there is (nb is 1)"
+                                  : "nb samples from sample s of the micro-batch on",
+                  name);
+    print_locals(&e->body, &uses, true);
+    strbuf_add(&e->body, text.text);
+    strbuf_add(&e->body, "}\n\n");
+    if (g->region_parts)
+        loop_over_parts(s, name, g->region_parts);
+    else
+        loop_over_samples(s, name, g->region_samples);
 }
 
 static void print_phase(Emit *e, ProgramKind program, Phase phase)
@@ -243,6 +279,10 @@ static void print_header(const Emit *e, StrBuf *s)
                "    r->sample0 -= s;\n"
                "    bmrt_watched(r, id, s, nb);\n"
                "    r->sample0 += s;\n}\n");
+    if (e->watched_part)
+        strbuf_add(s, "/* part s of it */\n"
+                      "#define WATCHED_PART(id) (r->watches ? bmrt_watched(r, id, s, nb) : "
+                      "(void)0)\n");
     strbuf_char(s, '\n');
 }
 

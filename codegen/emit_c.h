@@ -17,6 +17,7 @@ typedef struct Emit {
     bool debug;         /* tables for BMRT_CHECK and BMRT_POISON */
     bool watched;       /* some step makes a value that can be looked at */
     bool watched_chunk; /* some step of a region does */
+    bool watched_part;  /* of one in parts of a sample */
 } Emit;
 
 /* The place of a buffer as C: "AT_wte_weight", which enters the memory map. */

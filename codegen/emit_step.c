@@ -365,14 +365,16 @@ static bool makes_named(const Printer *p)
 
 static void watched(Printer *p)
 {
-    bool chunk = p->step->region != 0;
+    bool region = p->step->region != 0;
+    bool part = region && p->e->p->program[p->step->program].region_parts > 0;
     if (!makes_named(p))
         return;
-    step_call(p, chunk ? "WATCHED_CHUNK" : "WATCHED");
+    step_call(p, part ? "WATCHED_PART" : region ? "WATCHED_CHUNK" : "WATCHED");
     p->uses->nb = true;
-    p->uses->s = p->uses->s || chunk;
-    p->e->watched = p->e->watched || !chunk;
-    p->e->watched_chunk = p->e->watched_chunk || chunk;
+    p->uses->s = p->uses->s || region;
+    p->e->watched = p->e->watched || !region;
+    p->e->watched_chunk = p->e->watched_chunk || (region && !part);
+    p->e->watched_part = p->e->watched_part || part;
 }
 
 void emit_step(Emit *e, StrBuf *out, Body *uses, const Blocks *b, const Run *r, int step)

@@ -13,6 +13,7 @@ typedef struct Row {
     int64_t count, offset, by_rank, at, shard;
     bool value, host, batched, chunk;
     int unit, after;
+    int64_t parts;
 } Row;
 
 typedef VEC(Row) Rows;
@@ -57,9 +58,11 @@ static void add_values(const Emit *e, Rows *rows, const Step *s)
     for (int i = 0; i < s->named.n; i++) {
         const NamedValue *n = &s->named.v[i];
         const Buffer *x = &e->p->buffer.v[n->buffer];
+        int64_t parts = s->region && n->batched ? e->p->program[s->program].region_parts : 0;
         Row r = {.path = n->path,
                  .dtype = dtype_word(n->dtype),
-                 .count = n->count,
+                 .count = parts ? n->count / parts : n->count,
+                 .parts = parts,
                  .offset = x->offset,
                  .value = true,
                  .host = x->host,
@@ -116,9 +119,9 @@ static void print_row(StrBuf *s, const Row *r, const char *offset, const char *a
 {
     strbuf_printf(s,
                   ", BMRT_WATCH_%s, %s, %" PRId64 ", %s, %" PRId64 ", %" PRId64 ", %" PRId64
-                  ", %s, %s, %s, %s}",
+                  ", %s, %s, %s, %s, %" PRId64 "}",
                   r->value ? "VALUE" : "GRAD", r->dtype, r->count, offset, r->by_rank, r->at,
-                  r->shard, word(r->host), word(r->batched), word(r->chunk), after);
+                  r->shard, word(r->host), word(r->batched), word(r->chunk), after, r->parts);
 }
 
 static int same_place(const Row *r, int i)

@@ -180,9 +180,20 @@ void buffers_persistent(Build *b);
 void lifetimes(Plan *p);
 void offsets_assign(Plan *p, int64_t budget); /* of offsets_solve */
 
+/* Rows of logits at once: a product of fewer is slow, more only take memory. */
+enum { HEAD_ROWS = 1024 };
+
 /* regions.c: the loss head in chunks; `logits` is its buffer, or -1. */
-void region_of_head(Plan *p, int logits);
+void region_of_head(Build *b, int logits);
 void region_buffers(Plan *p);
+bool step_uses(const Step *s, int buffer);
+/* The last step of lo..hi, with those that fold its partial sums. */
+int region_folds(const Plan *p, int lo, int hi, int end);
+
+/* regions_cut.c: steps lo..hi (of the program that is built) made to run part by part of a sample,
+ * at most so many rows each; `wide`: bytes of a sample's logits. false: some step needs samples
+ * whole, nothing was done. */
+bool region_cut(Build *b, int lo, int hi, int64_t wide, int64_t rows, int64_t most);
 
 static inline int64_t aligned_dim(const Type *t,
                                   int axis) /* axes aligned to the right of BM_DIMS */

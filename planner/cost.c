@@ -102,9 +102,8 @@ static StepCost host_cost(const Machine *m, const Work *w)
 /* The micro-batch, or each chunk of a region. */
 static StepCost kernel_cost(const Machine *m, const Plan *p, const Step *s)
 {
-    const ProgramPlan *g = &p->program[s->program];
-    int64_t all = max64(g->micro_batch, 1);
-    int64_t chunk = s->region && g->region_samples ? min64(g->region_samples, all) : all;
+    int64_t all = max64(step_samples(p, s), 1);
+    int64_t chunk = max64(min64(step_chunk(p, s), all), 1);
     bool host = m->target == TARGET_CUDA && on_host(p, s);
     Work w = cost_work(m->target, s->kernel, chunk);
     StepCost one = host ? host_cost(m, &w) : launch_cost(m, &w), c = {0};

@@ -57,6 +57,8 @@ static void summary_head(Page *p)
         f->program_of[PROGRAM_TRAIN] >= 0 ? &f->program[f->program_of[PROGRAM_TRAIN]] : NULL;
     if (g && g->region_samples > 0)
         strbuf_printf(&p->s, ", the loss head by %lld", (long long)g->region_samples);
+    if (g && g->region_parts > 0)
+        strbuf_printf(&p->s, ", the loss head in %lld parts of each", (long long)g->region_parts);
     strbuf_printf(&p->s, "%s\n", f->fused ? "" : ", not fused");
     if (f->below_grain)
         strbuf_printf(&p->s,

@@ -2,6 +2,7 @@
  * in pieces. */
 #include "planner/flat.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,6 +193,10 @@ static Item *make_join(Build *b, const Node *n)
     return join;
 }
 
+/* A sample's own loss takes one logit of each of its rows: when rows come part by part (regions.c),
+ * that is done row by row, and what is picked is summed when all are there. */
+enum { APART_PICK = INT_MAX };
+
 static Item *make_item(Build *b, const Node *n)
 {
     if (n->op == OP_SUM || n->op == OP_MAX_OF)
@@ -209,6 +214,8 @@ static Item *make_item(Build *b, const Node *n)
         i->in[k] = item_of(b, n->in[k]);
     if (i->cls == IC_PART)
         vec_push(b->a, &i->in[0]->part, i);
+    if (n->op == OP_PICK && type_count(&n->type) > HEAD_ROWS)
+        i->apart = APART_PICK;
     if (i->op == OP_PARAM && b->plan->param_group[i->attr.leaf.leaf] >= 0) {
         i->buffer = b->plan->group.v[b->plan->param_group[i->attr.leaf.leaf]].params;
         i->base = b->plan->param_at[i->attr.leaf.leaf];

@@ -56,18 +56,17 @@ typedef struct Buffer {
     bool persistent, batched;
     int leaf; /* PARAM, BUFFER, STATE, INPUT, HOST: index into the model's list; else -1 */
     ProgramKind program; /* not persistent: the only program that uses it */
-    int region; /* lives within one region only: holds region_samples samples, not the micro-batch
-                 */
-    int64_t
-        sample_bytes; /* batched: bytes of one sample (bytes = that times the samples it holds) */
-    int group;        /* index into Plan.group whose flat buffer this is; -1: none */
-    bool sharded;     /* it holds this rank's shard only */
-    bool host;        /* in the host's arena (offload): offset counts there */
-    bool last_round;  /* written in the last round only */
-    bool each_round;  /* sums of one round: nothing in it goes on to the next */
-    int beside;       /* 1 + the buffer of gradients it is added to; 0: none */
-    int sums;         /* 1 + the loop whose sums but gradients it holds; 0: none */
-    bool narrow;      /* of the model's precision: narrow.c gives its elements 2 bytes */
+    int region; /* lives within one region only: holds a chunk of it, not the micro-batch */
+    int64_t sample_bytes; /* batched: bytes of one sample (bytes = that times the samples it holds,
+                             or over region_parts) */
+    int group;            /* index into Plan.group whose flat buffer this is; -1: none */
+    bool sharded;         /* it holds this rank's shard only */
+    bool host;            /* in the host's arena (offload): offset counts there */
+    bool last_round;      /* written in the last round only */
+    bool each_round;      /* sums of one round: nothing in it goes on to the next */
+    int beside;           /* 1 + the buffer of gradients it is added to; 0: none */
+    int sums;             /* 1 + the loop whose sums but gradients it holds; 0: none */
+    bool narrow;          /* of the model's precision: narrow.c gives its elements 2 bytes */
 } Buffer;
 
 typedef struct Operand {
@@ -114,7 +113,8 @@ typedef struct Step {
     int instance; /* index into Plan.instance: the block instance (its `unit` groups steps into
                      functions) */
     bool backward, recompute;
-    int region; /* 0: none; steps of one region run chunk by chunk of samples (the loss head) */
+    int region; /* 0: none; steps of one region run chunk by chunk (the loss head): of samples, or
+                   of parts of one. Then its kernel's counts of a sample are those of a part */
     bool anew;  /* overwrites its accumulator in every round: rounds are added up elsewhere */
     Stream stream;
     When when;
@@ -176,7 +176,9 @@ typedef struct ProgramPlan {
     int64_t micro_batch, rounds;
     int first[N_PHASES],
         count[N_PHASES];    /* steps of each phase: first[p] .. first[p] + count[p] - 1 */
-    int64_t region_samples; /* samples per chunk of the regions; 0: no region */
+    int64_t region_samples; /* samples per chunk of the regions; 0: no region, or in parts */
+    int64_t region_parts; /* chunks per sample of the regions, each of as many of its rows; 0: none,
+                             samples are whole */
     /* where the runtime finds results: buffer operands (buffer -1: none) */
     Operand norm;
     Operand logits; /* of the sample program: [ctx, vocab] of one sample */
@@ -270,6 +272,11 @@ typedef struct PlanOptions {
 /* NULL: reported (exit 3 when *no_fit is set: nothing fits `memory`, the message has the numbers).
  */
 Plan *plan_build(Arena *a, const Model *m, const PlanOptions *o, Diag *d, bool *no_fit);
+
+/* What a kernel's counts of a sample happen to in one round, in all and in one chunk: samples, or
+ * parts of them. */
+int64_t step_samples(const Plan *p, const Step *s);
+int64_t step_chunk(const Plan *p, const Step *s);
 
 uint64_t plan_hash(const Plan *p);
 void plan_json(StrBuf *s, const Plan *p);  /* plan.json, whole */

@@ -94,6 +94,7 @@ static const Field program_field[] = {
     F("micro_batch", F_BYTES, FileProgram, micro_batch),
     F("rounds", F_BYTES, FileProgram, rounds),
     F("region_samples", F_BYTES, FileProgram, region_samples),
+    F("region_parts", F_BYTES, FileProgram, region_parts),
     F("phases", F_PHASES, FileProgram, first),
     F("norm", F_OPERAND, FileProgram, norm),
     F("logits", F_OPERAND, FileProgram, logits),

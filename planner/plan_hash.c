@@ -85,6 +85,7 @@ static uint64_t hash_results(uint64_t h, const Plan *p)
     for (int k = 0; k < N_PROGRAMS; k++) {
         const ProgramPlan *g = &p->program[k];
         h = mix(mix(mix(mix(h, g->present), g->micro_batch), g->rounds), g->region_samples);
+        h = mix(h, g->region_parts);
         h = hash_operand(hash_operand(h, &g->norm), &g->logits);
     }
     for (int k = 0; k < p->term.n; k++) {

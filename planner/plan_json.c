@@ -118,6 +118,7 @@ static void put_programs(Writer *w)
         key_int(s, "micro_batch", g->micro_batch);
         key_int(s, "rounds", g->rounds);
         key_int(s, "region_samples", g->region_samples);
+        key_int(s, "region_parts", g->region_parts);
         key(s, "phases");
         strbuf_char(s, '{');
         for (int f = 0; f < N_PHASES; f++)

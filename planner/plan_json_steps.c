@@ -106,12 +106,10 @@ static void put_waits(StrBuf *s, const Step *t)
 /* Times the kernel's counts happen in one turn of the step's phase. */
 static int64_t turns(const Plan *p, const Step *t)
 {
-    const ProgramPlan *g = &p->program[t->program];
+    int64_t all = step_samples(p, t), chunk = max64(step_chunk(p, t), 1);
     if (t->kernel->batched)
-        return g->micro_batch;
-    if (t->region && g->region_samples > 0)
-        return (g->micro_batch + g->region_samples - 1) / g->region_samples;
-    return 1;
+        return all;
+    return t->region ? (all + chunk - 1) / chunk : 1;
 }
 
 static void put_step(Writer *w, const Step *t)

@@ -12,7 +12,7 @@ static void count_totals(Plan *p)
         const Step *s = &p->step.v[k];
         if (s->program != PROGRAM_TRAIN)
             continue;
-        int64_t times = s->kernel->batched ? p->micro_batch : 1;
+        int64_t times = s->kernel->batched ? step_samples(p, s) : 1;
         if (s->phase == PHASE_WEIGHT || s->phase == PHASE_ROUND)
             times *= p->rounds;
         p->flops += s->kernel->flops * times;

@@ -219,6 +219,8 @@ void plan_print(StrBuf *s, const Plan *p)
                       (long long)q->micro_batch, (long long)q->rounds, q->rounds == 1 ? "" : "s");
         if (q->region_samples)
             strbuf_printf(s, ", regions by %lld samples", (long long)q->region_samples);
+        if (q->region_parts)
+            strbuf_printf(s, ", regions in %lld parts of a sample", (long long)q->region_parts);
         strbuf_char(s, '\n');
         for (int f = 0; f < N_PHASES; f++) {
             if (q->count[f])

@@ -54,7 +54,7 @@ typedef struct FileOperand {
 
 typedef struct FileProgram {
     int kind; /* ProgramKind */
-    int64_t micro_batch, rounds, region_samples;
+    int64_t micro_batch, rounds, region_samples, region_parts;
     int first[N_PHASES], count[N_PHASES];
     FileOperand norm, logits;
 } FileProgram;

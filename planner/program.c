@@ -188,7 +188,7 @@ static void program_plan(Build *b)
     names_find(b, first);
     if (b->kind == PROGRAM_TRAIN && b->prog->logits && b->of_node[b->prog->logits->id]) {
         const Item *logits = item_of(b, b->prog->logits);
-        region_of_head(b->plan, logits->place.root ? logits->place.root->buffer : -1);
+        region_of_head(b, logits->place.root ? logits->place.root->buffer : -1);
     }
     name_results(b);
 }

@@ -1,5 +1,5 @@
-/* regions.c - the loss head in chunks of samples, so that the logits of a whole micro-batch need
- * not exist.
+/* regions.c - the loss head in chunks of samples, or of parts of one (regions_cut.c), so that the
+ * logits of a whole micro-batch need not exist.
  *
  * The region is the run of steps from the product that makes the logits to the last step that reads
  * anything as wide. Its steps run once per chunk; what lives only inside holds one chunk's samples.
@@ -7,11 +7,7 @@
  * whole head give the same bits. */
 #include "planner/build.h"
 
-enum {
-    CHUNK_ROWS = 1024
-}; /* rows of logits at once: a product of fewer is slow, more only take memory */
-
-static bool uses(const Step *s, int buffer)
+bool step_uses(const Step *s, int buffer)
 {
     for (int j = 0; j < s->kernel->n_arg; j++)
         if (s->arg[j].buffer == buffer)
@@ -27,6 +23,19 @@ static bool made_of_logits(const Plan *p, const Step *s, int j, int64_t sample_b
            x->sample_bytes == sample_bytes;
 }
 
+/* A chunk's partial sums are folded in its turn. */
+int region_folds(const Plan *p, int lo, int hi, int end)
+{
+    int last = hi;
+    for (int k = lo; k <= hi; k++)
+        for (int j = 0; j < p->step.v[k].kernel->n_arg && p->step.v[k].kernel->fused.chunk; j++)
+            for (int later = last + 1; later < end; later++)
+                if (p->step.v[later].kernel->kind == K_FOLD &&
+                    p->step.v[later].arg[0].buffer == p->step.v[k].arg[j].buffer)
+                    last = later;
+    return last;
+}
+
 /* Steps lo..hi touch the logits or what is made of them. */
 static void span_of_head(const Plan *p, const ProgramPlan *g, int logits, int *lo, int *hi)
 {
@@ -35,7 +44,7 @@ static void span_of_head(const Plan *p, const ProgramPlan *g, int logits, int *l
     *lo = -1;
     for (int k = first; k < end; k++) {
         const Step *s = &p->step.v[k];
-        if (uses(s, logits)) {
+        if (step_uses(s, logits)) {
             if (*lo < 0)
                 *lo = k;
             *hi = k;
@@ -49,8 +58,9 @@ static void span_of_head(const Plan *p, const ProgramPlan *g, int logits, int *l
         for (int j = 0; j < p->step.v[k].kernel->n_arg; j++)
             for (int later = *hi + 1; made_of_logits(p, &p->step.v[k], j, wide) && later < end;
                  later++)
-                if (uses(&p->step.v[later], p->step.v[k].arg[j].buffer))
+                if (step_uses(&p->step.v[later], p->step.v[k].arg[j].buffer))
                     *hi = later;
+    *hi = region_folds(p, *lo, *hi, end);
 }
 
 /* Samples that are whole grains of every sum in the region. */
@@ -90,18 +100,24 @@ static int64_t rows_of_logits(const Plan *p)
     return t->ndim > 1 ? type_count(t) / t->dim[t->ndim - 1] : 1;
 }
 
-void region_of_head(Plan *p, int logits)
+void region_of_head(Build *b, int logits)
 {
+    Plan *p = b->plan;
     ProgramPlan *g = &p->program[PROGRAM_TRAIN];
     if (logits < 0 || !p->buffer.v[logits].batched)
         return;
     int lo, hi = 0;
     span_of_head(p, g, logits, &lo, &hi);
-    if (lo < 0 || !can_chunk(p, lo, hi))
+    if (lo < 0)
+        return;
+    int64_t rows = rows_of_logits(p);
+    if (rows > HEAD_ROWS &&
+        region_cut(b, lo, hi, p->buffer.v[logits].sample_bytes, rows, HEAD_ROWS))
+        return;
+    if (!can_chunk(p, lo, hi))
         return;
     int64_t grain = whole_grains(p, lo, hi, p->grain_batch);
-    int64_t rows = rows_of_logits(p);
-    int64_t samples = round_up(max64(1, CHUNK_ROWS / max64(rows, 1)), grain);
+    int64_t samples = round_up(max64(1, HEAD_ROWS / max64(rows, 1)), grain);
     if (samples >= p->micro_batch)
         return;
     g->region_samples = samples;
@@ -114,7 +130,7 @@ void region_of_head(Plan *p, int logits)
 void region_buffers(Plan *p)
 {
     const ProgramPlan *g = &p->program[PROGRAM_TRAIN];
-    if (!g->region_samples)
+    if (!g->region_samples && !g->region_parts)
         return;
     int lo = -1, hi = -1;
     for (int k = 0; k < p->step.n; k++)
@@ -130,10 +146,25 @@ void region_buffers(Plan *p)
             x->first >= lo && x->last <= hi && x->role != ROLE_INPUT && x->role != ROLE_GRAD;
         if (inside && x->batched) {
             x->region = 1;
-            x->bytes = x->sample_bytes * g->region_samples;
+            x->bytes = g->region_parts ? x->sample_bytes / g->region_parts
+                                       : x->sample_bytes * g->region_samples;
         } else if (!inside) {
             x->first = x->first < lo ? x->first : lo;
             x->last = x->last > hi ? x->last : hi;
         }
     }
+}
+
+int64_t step_samples(const Plan *p, const Step *s)
+{
+    const ProgramPlan *g = &p->program[s->program];
+    return s->region && g->region_parts ? g->micro_batch * g->region_parts : g->micro_batch;
+}
+
+int64_t step_chunk(const Plan *p, const Step *s)
+{
+    const ProgramPlan *g = &p->program[s->program];
+    if (!s->region)
+        return g->micro_batch;
+    return g->region_parts ? 1 : g->region_samples ? g->region_samples : g->micro_batch;
 }

@@ -161,6 +161,8 @@ typedef struct bmrt_watch { /* a gradient, or a named value of the forward pass 
     bool batched;      /* VALUE: one for each sample of the micro-batch, one behind the other */
     bool chunk;        /* batched: it holds the samples of one run of its region only */
     int after;         /* VALUE: the step of PHASE_ROUND that makes it, see bmrt_watched */
+    int64_t parts; /* batched: samples are told of in so many parts, of `count` elements each, and
+                      bmrt_watched counts those; 0: whole */
 } bmrt_watch;
 
 typedef struct bmrt_free { /* memory that nobody uses from here until something else is put there;
@@ -352,6 +354,9 @@ void bmrt_exact_total(bmrt *r, const void *exact, void *out, int64_t n);
  * that names the path, the sample (counted within the launch), the position in it and the value. */
 void bmrt_index_fault(const char *path, int64_t sample, int64_t position, int64_t value,
                       int64_t limit);
+/* The launches that follow begin at sample s of the micro-batch; parts > 0: at that part of its
+ * samples, each of so many. (0, 0): at its beginning. */
+void bmrt_chunk(int64_t s, int64_t parts);
 
 /* What RANDOM kernels get as their first argument. */
 typedef struct bmrt_draw {

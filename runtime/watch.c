@@ -19,10 +19,11 @@ enum {
 typedef struct item {
     const char *what;
     bmrt_tensor t;
-    int64_t leaves; /* of the tensor, or of one sample */
+    int64_t leaves; /* of the tensor, or of one sample or part of it */
     bool batched, chunk;
-    int after; /* of a value; -1 */
-    bool bad;  /* pieces came in another order than that of the samples */
+    int64_t parts; /* of a sample: t.count and leaves are a part's */
+    int after;     /* of a value; -1 */
+    bool bad;      /* pieces came in another order than that of the samples */
     bmrt_moment_runs runs;
 } item;
 
@@ -64,6 +65,7 @@ static void add_all(bmrt_watcher *w, const bmrt_run *run)
         x.t.host = v->host;
         x.after = value ? v->after : -1;
         x.chunk = v->chunk;
+        x.parts = v->parts > 0 ? v->parts : 1;
         w->any_value |= add(w, run, &x) && value;
     }
 }
@@ -242,9 +244,9 @@ void bmrt_watched(bmrt *r, int id, int64_t lo, int64_t nb)
             continue;
         const char *base = x->t.host ? BMRT_HOST(r, x->t.offset) : BMRT_AT(r, x->t.offset);
         base += x->t.at * (int64_t)bmrt_dtype_size(x->t.dtype);
-        int64_t first = r->sample0 + lo;
+        int64_t first0 = r->sample0 * x->parts, first = first0 + lo;
         if (x->batched)
-            look_at(run, x, base, x->chunk ? first : r->sample0, first * x->leaves,
+            look_at(run, x, base, x->chunk ? first : first0, first * x->leaves,
                     (first + nb) * x->leaves);
         else if (r->first && r->rank == 0 && lo == 0)
             look_at(run, x, base, 0, 0, x->leaves);
@@ -281,7 +283,7 @@ static BmStatus total_of(bmrt_run *run, const item *x, bmrt_moments *out, bmrt_e
         for (int64_t i = 0; i < w->all[q].n; i++)
             good = bmrt_moment_push(&all, &w->all[q].run[i]) && good;
     *out = bmrt_moment_total(&all);
-    int64_t n = x->t.count * (x->batched ? run->m->batch : 1);
+    int64_t n = x->t.count * (x->batched ? run->m->batch * x->parts : 1);
     if (!good || out->n != n)
         return bmrt_fail(e, BMRT_BUG, "--inspect: %lld elements of %s '%s' were seen, it has %lld",
                          (long long)out->n, x->what, x->t.path, (long long)n);

@@ -36,7 +36,8 @@ static void check_programs(Table *t)
         if (!p->present)
             continue;
         p->turns = p->rounds != 1; /* 0: as many as the data has */
-        p->chunks = p->region_samples > 0 && p->region_samples < p->micro_batch;
+        bool parts = p->region_parts > 1;
+        p->chunks = parts || (p->region_samples > 0 && p->region_samples < p->micro_batch);
         for (int f = 0; f < N_PHASES; f++) {
             int n = p->hi[f] - p->lo[f] + 1;
             if (n != p->count[f] || (n && p->first[f] != p->lo[f]))
@@ -48,6 +49,9 @@ static void check_programs(Table *t)
             broken(t, CHECK_V01, "%s: micro-batch %lld, %lld rounds, regions of %lld samples",
                    program_words.word[g], (long long)p->micro_batch, (long long)p->rounds,
                    (long long)p->region_samples);
+        if (p->region_parts < 0 || (p->region_parts && p->region_samples))
+            broken(t, CHECK_V01, "%s: regions of %lld samples, and of a sample in %lld parts",
+                   program_words.word[g], (long long)p->region_samples, (long long)p->region_parts);
     }
 }
 
@@ -78,7 +82,8 @@ static void check_regions(Table *t)
             broken(t, CHECK_V01, "%s is in region %d", the_step(t, i), s->region);
             continue;
         }
-        if (t->program[s->program].region_samples < 1)
+        const TableProgram *p = &t->program[s->program];
+        if (p->region_samples < 1 && p->region_parts < 1)
             broken(t, CHECK_V01, "%s is in a region, and the %s program has no size for them",
                    the_step(t, i), program_words.word[s->program]);
         bool goes_on = prev && prev->region == s->region && prev->program == s->program &&
@@ -88,6 +93,30 @@ static void check_regions(Table *t)
                    s->region, end[s->region] - 1);
         end[s->region] = i + 1;
     }
+}
+
+/* A part of a sample is whole elements. */
+static bool cuts(const TableBuffer *b, int64_t parts)
+{
+    return b->sample_bytes % parts == 0 && b->sample_bytes / parts % b->elem == 0;
+}
+
+/* Of the micro-batch, a chunk of samples or a part of one. */
+static void check_size(Table *t, int i, const TableProgram *p)
+{
+    const TableBuffer *b = &t->buffer[i];
+    int64_t samples = b->region ? p->region_samples : p->micro_batch, bytes = b->bytes;
+    if (b->region && p->region_parts > 0) {
+        if (!cuts(b, p->region_parts) || b->bytes != b->sample_bytes / p->region_parts)
+            broken(t, CHECK_V01, "%s has %lld bytes, one of %lld parts of %lld bytes is meant",
+                   the_buffer(t, i), (long long)b->bytes, (long long)p->region_parts,
+                   (long long)b->sample_bytes);
+        return;
+    }
+    if (!mul_ok(b->sample_bytes, samples, &bytes) || bytes != b->bytes)
+        broken(t, CHECK_V01, "%s has %lld bytes, %lld samples of %lld bytes are meant",
+               the_buffer(t, i), (long long)b->bytes, (long long)samples,
+               (long long)b->sample_bytes);
 }
 
 static void check_buffer(Table *t, int i)
@@ -115,11 +144,8 @@ static void check_buffer(Table *t, int i)
     if (b->first < 0 || b->last < b->first || b->last >= t->n_step)
         broken(t, CHECK_V01, "%s is live in steps %d to %d of %d", the_buffer(t, i), b->first,
                b->last, t->n_step);
-    int64_t samples = b->region ? p->region_samples : p->micro_batch, bytes = b->bytes;
-    if (b->batched && (!mul_ok(b->sample_bytes, samples, &bytes) || bytes != b->bytes))
-        broken(t, CHECK_V01, "%s has %lld bytes, %lld samples of %lld bytes are meant",
-               the_buffer(t, i), (long long)b->bytes, (long long)samples,
-               (long long)b->sample_bytes);
+    if (b->batched)
+        check_size(t, i, p);
     if (!b->batched && (b->sample_bytes || b->region))
         broken(t, CHECK_V01, "%s is not batched, but has %lld bytes a sample and region %d",
                the_buffer(t, i), (long long)b->sample_bytes, b->region);
@@ -157,6 +183,11 @@ static void check_uses(Table *t)
             else if (b->region && b->region != s->region)
                 broken(t, CHECK_V01, "%s uses %s, which holds a chunk of region %d only",
                        the_step(t, i), the_buffer(t, s->use[k].buffer), b->region);
+            int64_t parts = t->program[s->program].region_parts;
+            if (s->region && b->batched && parts > 0 && !cuts(b, parts))
+                broken(t, CHECK_V01, "%s uses %s part by part, and %lld bytes are no %lld parts",
+                       the_step(t, i), the_buffer(t, s->use[k].buffer), (long long)b->sample_bytes,
+                       (long long)parts);
         }
     }
     for (int i = 0; i < t->n_result; i++) {

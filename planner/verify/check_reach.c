@@ -102,26 +102,36 @@ static Reach rounds_reach(const Kernel *k, int arg)
     return r;
 }
 
-/* Samples of buffer `arg` that the step goes through in one round. */
+/* Parts of a sample that a region's chunks are; 0: they are whole samples. */
+static int64_t parts_of(const Plan *p, const Step *s)
+{
+    return s->region ? p->program[s->program].region_parts : 0;
+}
+
+/* Samples of buffer `arg`, or parts of them, that the step goes through in one round. */
 static int64_t samples(const Plan *p, const Step *s, int arg)
 {
     const ProgramPlan *g = &p->program[s->program];
-    return p->buffer.v[s->arg[arg].buffer].region ? g->region_samples : g->micro_batch;
+    bool chunk = p->buffer.v[s->arg[arg].buffer].region != 0;
+    int64_t parts = parts_of(p, s), all = 0;
+    if (parts > 0)
+        return chunk ? 1 : mul_ok(g->micro_batch, parts, &all) ? all : INT64_MAX;
+    return chunk ? g->region_samples : g->micro_batch;
 }
 
-/* What a kernel of another kind than FUSED reaches through an argument; false: not known, nothing
- * beyond the buffer. */
-static bool plain_reach(const Plan *p, const Step *s, int arg, Reach *r)
+/* What a kernel of another kind than FUSED reaches through an argument in so many samples; false:
+ * not known, nothing beyond the buffer. */
+static bool plain_reach(const Step *s, int arg, int64_t nb, Reach *r)
 {
     const Kernel *k = s->kernel;
     if (k->kind == K_GEMM && arg < 3)
-        *r = gemm_reach(&k->gemm, arg, samples(p, s, arg));
+        *r = gemm_reach(&k->gemm, arg, nb);
     else if (k->kind == K_FOLD && arg < 2)
-        *r = fold_reach(&k->tpl, arg, samples(p, s, arg));
+        *r = fold_reach(&k->tpl, arg, nb);
     else if (k->kind == K_TREE || k->kind == K_EXACT_SUM || k->kind == K_EXACT_TOTAL)
         *r = rounds_reach(k, arg);
     else if (k->kind != K_GEMM && k->kind != K_FOLD && arg < k->tpl.n_view)
-        *r = view_reach(&k->tpl.view[arg], samples(p, s, arg));
+        *r = view_reach(&k->tpl.view[arg], nb);
     else
         return false;
     return true;
@@ -140,7 +150,8 @@ bool reach_bytes(const Plan *p, const Step *s, int arg, int64_t *lo, int64_t *en
     const Kernel *k = s->kernel;
     Reach r;
     if (k->kind != K_FUSED)
-        return plain_reach(p, s, arg, &r) && to_bytes(s, arg, r, k->arg_dtype[arg], lo, end);
+        return plain_reach(s, arg, samples(p, s, arg), &r) &&
+               to_bytes(s, arg, r, k->arg_dtype[arg], lo, end);
     bool any = false;
     for (int i = 0; i < k->fused.ins.n; i++) {
         const Ins *n = &k->fused.ins.v[i];
@@ -177,6 +188,21 @@ static void check_arg(Table *t, const Plan *p, const Step *s, int arg, Reach r, 
                (long long)b->bytes);
 }
 
+/* One part reaches no further than its own bytes of the sample. */
+static void check_part(Table *t, const Plan *p, const Step *s, int arg, Reach r, DType dtype)
+{
+    const Buffer *b = &p->buffer.v[s->arg[arg].buffer];
+    int64_t parts = parts_of(p, s), lo = 0, end = 0;
+    if (parts < 1 || !b->batched)
+        return;
+    if (!to_bytes(s, arg, r, dtype, &lo, &end) || lo < 0 || end > b->sample_bytes / parts)
+        broken(t, CHECK_V12,
+               "%s: %s touches bytes %lld to %lld of argument %d, %s, of which a part of a sample "
+               "has %lld",
+               the_step(t, s->id), s->kernel->name, (long long)lo, (long long)end - 1, arg,
+               the_buffer(t, b->id), (long long)(b->sample_bytes / parts));
+}
+
 static void check_step(Table *t, const Plan *p, const Step *s)
 {
     const Kernel *k = s->kernel;
@@ -187,8 +213,10 @@ static void check_step(Table *t, const Plan *p, const Step *s)
             broken(t, CHECK_V01, "%s: argument %d of %s is %s, %s is %s", the_step(t, s->id), i,
                    k->name, dtype_name(k->arg_dtype[i]), the_buffer(t, b->id),
                    dtype_name(b->dtype));
-        if (k->kind != K_FUSED && plain_reach(p, s, i, &r))
+        if (k->kind != K_FUSED && plain_reach(s, i, samples(p, s, i), &r))
             check_arg(t, p, s, i, r, k->arg_dtype[i]);
+        if (k->kind != K_FUSED && plain_reach(s, i, 1, &r))
+            check_part(t, p, s, i, r, k->arg_dtype[i]);
     }
     for (int i = 0; i < k->fused.ins.n && k->kind == K_FUSED; i++) {
         const Ins *n = &k->fused.ins.v[i];
@@ -196,6 +224,7 @@ static void check_step(Table *t, const Plan *p, const Step *s)
             continue;
         const Access *a = &k->fused.access.v[n->acc];
         check_arg(t, p, s, a->arg, fused_reach(k, n, samples(p, s, a->arg)), a->dtype);
+        check_part(t, p, s, a->arg, fused_reach(k, n, 1), a->dtype);
     }
 }
 

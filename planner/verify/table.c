@@ -342,7 +342,8 @@ static void fill_programs(Table *t, const Plan *p)
         t->program[i] = (TableProgram){.present = true,
                                        .micro_batch = g->micro_batch,
                                        .rounds = g->rounds,
-                                       .region_samples = g->region_samples};
+                                       .region_samples = g->region_samples,
+                                       .region_parts = g->region_parts};
         memcpy(t->program[i].first, g->first, sizeof g->first);
         memcpy(t->program[i].count, g->count, sizeof g->count);
         add_result(t, g->norm, i, false, "norm");

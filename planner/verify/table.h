@@ -61,7 +61,7 @@ typedef struct TableBuffer {
 
 typedef struct TableProgram {
     bool present;
-    int64_t micro_batch, rounds, region_samples;
+    int64_t micro_batch, rounds, region_samples, region_parts;
     int first[N_PHASES], count[N_PHASES]; /* as the plan says */
     int lo[N_PHASES], hi[N_PHASES];       /* found from the steps: lo > hi: none */
     int last_step;                        /* -1: no steps */

@@ -232,7 +232,8 @@ static void fill_programs(Table *t, const PlanFile *f)
         *tp = (TableProgram){.present = true,
                              .micro_batch = g->micro_batch,
                              .rounds = g->rounds,
-                             .region_samples = g->region_samples};
+                             .region_samples = g->region_samples,
+                             .region_parts = g->region_parts};
         memcpy(tp->first, g->first, sizeof g->first);
         memcpy(tp->count, g->count, sizeof g->count);
         add_result(t, g->norm, g->kind, false, "norm");

@@ -39,7 +39,7 @@ void emitted_fault(const char *path, int64_t sample, int64_t position, int64_t v
 typedef void AnyFn(void);
 extern AnyFn *const emitted_calls[];
 AnyFn *const emitted_calls[] = {(AnyFn *)bmrt_launch, (AnyFn *)bmrt_gemm, (AnyFn *)bmrt_sum_squares,
-                                (AnyFn *)bmrt_watched};
+                                (AnyFn *)bmrt_watched, (AnyFn *)bmrt_chunk};
 
 Batch batch_new(Arena *a, const char *dir, const char *name)
 {

@@ -18,9 +18,12 @@ static const char stub[] =
     "static bmrt run;\n"
     "static void place(const void *p)\n"
     "{\n    printf(\" %lld\", (long long)((const char *)p - run.arena));\n}\n"
+    "static int64_t before;\n"
+    "void bmrt_chunk(int64_t s, int64_t parts)\n{\n    (void)parts;\n    before = s;\n}\n"
     "void bmrt_trace(bmrt *r, int id);\n"
     "void bmrt_trace(bmrt *r, int id)\n"
-    "{\n    printf(\"%d: first %d sample %lld\", id, r->first, (long long)r->sample0);\n}\n"
+    "{\n    printf(\"%d: first %d sample %lld chunk %lld\", id, r->first,\n"
+    "           (long long)r->sample0, (long long)before);\n}\n"
     "void bmrt_launch(bmrt *r, bmrt_kernel *k, int64_t n, int64_t least, void *const *arg)\n"
     "{\n    (void)r, (void)least;\n    printf(\" launch %lld\", (long long)n);\n    k(arg, 0, n);\n"
     "    printf(\"\\n\");\n}\n"
@@ -73,7 +76,7 @@ static Plan *plan_of(const char *model, const Define *define, int n, const PlanO
 /* ---- what the plan says ---- */
 
 typedef struct Turn {
-    int64_t nb, s;
+    int64_t nb, s, parts; /* s: samples before it, or parts of samples */
     bool first;
 } Turn;
 
@@ -88,7 +91,7 @@ static void say_places(StrBuf *s, const Plan *p, const Step *x, const Turn *t)
         const Buffer *b = &p->buffer.v[x->arg[i].buffer];
         int64_t at = b->offset + x->arg[i].offset;
         if (x->region && b->batched && !b->region)
-            at += t->s * b->sample_bytes;
+            at += t->s * (b->sample_bytes / t->parts);
         strbuf_printf(s, " %lld", (long long)at);
     }
     strbuf_char(s, '\n');
@@ -107,7 +110,8 @@ static void say_gemm(StrBuf *s, const Gemm *g, const Turn *t)
 static void say_step(StrBuf *s, const Plan *p, const Step *x, const Turn *t)
 {
     const Kernel *k = x->kernel;
-    strbuf_printf(s, "%d: first %d sample %lld", x->id, t->first, (long long)(1000 + t->s));
+    strbuf_printf(s, "%d: first %d sample %lld chunk %lld", x->id, t->first,
+                  (long long)(1000 + (t->parts > 1 ? 0 : t->s)), (long long)t->s);
     int64_t units = times(k->units, k->batched, t);
     if (k->kind == K_GEMM)
         say_gemm(s, &k->gemm, t);
@@ -132,9 +136,10 @@ static void say_phase(StrBuf *s, const Plan *p, ProgramKind kind, int phase)
         for (end = i + 1;
              end < g->first[phase] + g->count[phase] && p->step.v[end].region == region;)
             end++;
-        int64_t chunk = region ? g->region_samples : g->micro_batch;
-        for (int64_t at = 0; at < g->micro_batch; at += chunk) {
-            Turn t = {min64(chunk, g->micro_batch - at), region ? at : 0, at == 0};
+        int64_t parts = region ? max64(g->region_parts, 1) : 1, all = g->micro_batch * parts;
+        int64_t chunk = !region ? all : parts > 1 ? 1 : g->region_samples;
+        for (int64_t at = 0; at < all; at += chunk) {
+            Turn t = {min64(chunk, all - at), region ? at : 0, parts, at == 0};
             for (int k = i; k < end; k++)
                 say_step(s, p, &p->step.v[k], &t);
         }
@@ -236,6 +241,17 @@ static void test_gpt(void **s)
     check(p);
 }
 
+/* A sample's logits in parts. */
+static void test_parts(void **s)
+{
+    (void)s;
+    Define d[] = {layers(2), {"vocab", "300"}, {"ctx", "4096"}, {"width", "32"}, {"heads", "2"}};
+    Plan *p = plan_of("gpt.bm", d, 5, &(PlanOptions){.micro_batch = 2});
+    assert_int_equal(p->program[PROGRAM_TRAIN].region_parts, 4);
+    check(p);
+    check(plan_of("gpt.bm", d, 5, &(PlanOptions){.micro_batch = 4, .no_fuse = true}));
+}
+
 static void test_others(void **s)
 {
     (void)s;
@@ -262,6 +278,7 @@ int main(void)
     A = arena_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gpt),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_depth),
     };

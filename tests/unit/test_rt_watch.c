@@ -111,12 +111,14 @@ static void any_cut_makes_the_same_tree(void **state)
 /* ---- a step on several ranks ----
  *
  * Two parameters of one flat buffer and their gradients, a value of each sample, the same in a
- * region (chunks of 2 samples in a buffer of 2), and one that is no sample's. */
+ * region (chunks of 2 samples in a buffer of 2), one that is no sample's, and a longer value of
+ * each sample: as it is, and in a region of parts of samples (in a buffer of one part). */
 
 enum { A = 5000, B = 77, FLAT = 6144, BATCH = 12, PER = 37, AT_B = 5008 };
 enum { PARAM = 0, GRAD = 4 * FLAT, VALUE = 2 * GRAD, CHUNK = VALUE + 4 * BATCH * PER + 64 };
-enum { FIXED = CHUNK + 4 * 2 * PER + 64, ARENA = FIXED + 64, STEP_VALUE = 11, STEP_CHUNK = 12 };
-enum { STEP_FIXED = 13 };
+enum { FIXED = CHUNK + 4 * 2 * PER + 64, STEP_VALUE = 11, STEP_CHUNK = 12 };
+enum { STEP_FIXED = 13, STEP_LONG = 14, STEP_PARTS = 15, PARTS = 4, PART = 32, LONG = FIXED + 64 };
+enum { ONE_PART = LONG + 4 * BATCH * PARTS * PART, ARENA = ONE_PART + 4 * PART };
 
 static real element(int what, int64_t i)
 {
@@ -162,13 +164,25 @@ static bmrt_model make(const setting *s, bmrt_tensor *param, bmrt_watch *watch)
     watch[3].after = STEP_CHUNK;
     watch[4] = (bmrt_watch){
         .path = "mask", .kind = BMRT_WATCH_VALUE, .count = 3, .offset = FIXED, .after = STEP_FIXED};
+    watch[5] = watch[2];
+    watch[5].path = "long.whole";
+    watch[5].offset = LONG;
+    watch[5].count = PARTS * PART;
+    watch[5].after = STEP_LONG;
+    watch[6] = watch[5];
+    watch[6].path = "long.parts";
+    watch[6].offset = ONE_PART;
+    watch[6].count = PART;
+    watch[6].parts = PARTS;
+    watch[6].chunk = true;
+    watch[6].after = STEP_PARTS;
     return (bmrt_model){.version = BMRT_VERSION,
                         .name = "Seen",
                         .arena_bytes = ARENA,
                         .param = param,
                         .n_param = 2,
                         .watch = watch,
-                        .n_watch = 5,
+                        .n_watch = 7,
                         .batch = BATCH,
                         .steps = 3};
 }
@@ -194,6 +208,14 @@ static void one_round(bmrt *r, int64_t nb)
         for (int64_t i = 0; i < n * PER; i++)
             ((real *)BMRT_AT(r, CHUNK))[i] = element(7, (r->sample0 + lo) * PER + i);
         bmrt_watched(r, STEP_CHUNK, lo, n);
+    }
+    for (int64_t i = 0; i < nb * PARTS * PART; i++)
+        ((real *)BMRT_AT(r, LONG))[i] = element(9, r->sample0 * PARTS * PART + i);
+    bmrt_watched(r, STEP_LONG, 0, nb);
+    for (int64_t s = 0; s < nb * PARTS; s++) {
+        for (int64_t i = 0; i < PART; i++)
+            ((real *)BMRT_AT(r, ONE_PART))[i] = element(9, (r->sample0 * PARTS + s) * PART + i);
+        bmrt_watched(r, STEP_PARTS, s, 1);
     }
     for (int i = 0; i < 3; i++)
         ((real *)BMRT_AT(r, FIXED))[i] = (real)(i + 1);
@@ -231,7 +253,7 @@ static BmStatus inspect(const setting *s, bmrt_error *e)
     static world w;
     static rank_of_world rank[MOST_RANKS];
     bmrt_tensor param[2];
-    bmrt_watch watch[5];
+    bmrt_watch watch[7];
     bmrt_model m = make(s, param, watch);
     remove("inspect.jsonl");
     run_world(&w, rank, s->ranks, s->group, &m, steps, s);
@@ -291,13 +313,18 @@ static void every_layout_says_the_same(void **state)
     int lines = 0;
     for (char *c = one; *c; c++)
         lines += *c == '\n';
-    assert_int_equal(lines, 3 * 7); /* the first step, the second, the last */
+    assert_int_equal(lines, 3 * 9); /* the first step, the second, the last */
     check_numbers(one, "h.0.a", "param", 1, A);
     check_numbers(one, "h.0.b", "param", 2, B);
     check_numbers(one, "h.0.a", "grad", 3, A);
     check_numbers(one, "h.0.b", "grad", 4, B);
     check_numbers(one, "h.0.out", "value", 7, BATCH * PER);
     check_numbers(one, "head.out", "value", 7, BATCH * PER);
+    static const char *const key[] = {"mean", "std", "min", "max"};
+    check_numbers(one, "long.whole", "value", 9, BATCH * PARTS * PART);
+    for (int i = 0; i < 4; i++) /* the same tree of leaves: the same bits */
+        assert_true(in_line(one, "long.parts", "value", key[i]) ==
+                    in_line(one, "long.whole", "value", key[i]));
     close_to(in_line(one, "mask", "value", "mean"), 2);
     close_to(in_line(one, "mask", "value", "std"), 1);
     for (int i = 1; i < (int)(sizeof settings / sizeof *settings); i++) {

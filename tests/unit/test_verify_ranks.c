@@ -275,6 +275,7 @@ static void hash(void **state)
         CHANGED(p->program[g].norm.offset, 4);
         CHANGED(p->program[g].logits.offset, 4);
         CHANGED(p->program[g].region_samples, 1);
+        CHANGED(p->program[g].region_parts, 1);
     }
     for (int i = 0; i < p->term.n; i++) {
         CHANGED(p->term.v[i].num.offset, 4);
