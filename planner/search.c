@@ -149,7 +149,7 @@ static const Result *keep_some(Search *s, Micro *m, const Result *best)
             !is_needed(s, m, &way[k], RECOMPUTE_ALL) ||
             (best && search_least_ps(s, m, state) > best->step_ps))
             continue;
-        if (!m->a)
+        if (!m->a || m->borrowed)
             search_parts(s, m);
         if (is_hopeless(s, m, &way[k], best))
             continue;
@@ -183,7 +183,7 @@ static const Result *mix_levels(Search *s, Micro *m, const Result *best)
     int64_t ps = search_least_ps(s, m, least_state(s));
     if (best && ps >= best->step_ps - best->step_ps / NEARLY)
         return best;
-    if (!m->a)
+    if (!m->a || m->borrowed)
         search_parts(s, m);
     return search_level_mix(s, m, best);
 }
@@ -207,7 +207,7 @@ static int candidates(const Search *s)
 }
 
 /* First with everything kept, until fewer samples at once only take longer. Then what is too large
- * for that, for as much of it as the best so far leaves a chance. */
+ * for that, the fewest samples first, for they keep the most: what they reach rules out others. */
 static const Result *all_micro_batches(Search *s)
 {
     const Result *best = NULL;
@@ -225,15 +225,18 @@ static const Result *all_micro_batches(Search *s)
             break;
     }
     const Micro *known = NULL;
-    for (int k = 0; k < n; k++) {
-        if (k + 1 == n || !cannot_fit(s, known, m[k].samples)) {
+    for (int k = n - 1; k >= 0; k--) {
+        if (known)
+            search_borrow(&m[k], known);
+        if (!known || !cannot_fit(s, known, m[k].samples)) {
             best = s->recomputes ? keep_some(s, &m[k], best) : best;
             best = mix_levels(s, &m[k], best);
         }
         known = m[k].all_bytes ? &m[k] : known;
         search_add_bound(s, &m[k], least_state(s));
-        arena_free(m[k].a);
     }
+    for (int k = 0; k < n; k++)
+        arena_free(m[k].a);
     return best;
 }
 

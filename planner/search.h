@@ -42,7 +42,8 @@ typedef struct Micro {
     RecomputeProbe probe;
     Frontier *frontier; /* by class, bytes of the whole micro-batch */
     MixClass *mix;
-    int n; /* classes; 0: nothing can be chosen */
+    int n;         /* classes; 0: nothing can be chosen */
+    bool borrowed; /* from fewer samples: for bounds only */
     LevelClass *level;
     int n_level; /* 0: the file says it of all */
 } Micro;
@@ -102,6 +103,8 @@ void search_least_mix(Search *s, const Micro *m, const Blend *b);
 int64_t search_mix_ps(const Search *s, const Micro *m, const Blend *b);
 /* The classes of units, from the candidate that computes all of them again. */
 void search_parts(Search *s, Micro *m);
+/* Likewise from fewer samples, whose ops take no longer and whose memory is no larger. */
+void search_borrow(Micro *m, const Micro *fewer);
 /* No plan of this micro-batch takes less time when `state` bytes persist. */
 int64_t search_least_ps(const Search *s, const Micro *m, int64_t state);
 /* Into Search.bound, where it is the least so far. */

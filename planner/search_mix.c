@@ -8,6 +8,11 @@ enum { BUDGETS = 64, GUESSES = 2, LITTLE = 256 };
 
 void search_parts(Search *s, Micro *m)
 {
+    if (m->borrowed)
+        arena_free(m->a);
+    m->borrowed = false;
+    m->kept_bytes = 0;
+    m->n_level = 0;
     m->a = arena_new();
     const Graph *g = s->q->m->train.graph;
     RecomputeRule *rule = arena_array(m->a, RecomputeRule, g->instance.n);
@@ -37,8 +42,28 @@ void search_parts(Search *s, Micro *m)
                                .point = m->frontier[k].point.v,
                                .n = m->frontier[k].point.n,
                                .most = x->most};
-        m->mix[k].pairs = frontier_pairs(m->a, &m->mix[k]);
         m->kept_bytes += m->mix[k].n ? m->mix[k].point[0].bytes * x->unit.n : 0;
+    }
+}
+
+void search_borrow(Micro *m, const Micro *fewer)
+{
+    int64_t times = m->samples / fewer->samples;
+    if (m->a || !fewer->n || m->samples % fewer->samples)
+        return;
+    m->borrowed = true;
+    m->a = arena_new();
+    m->n = fewer->n;
+    m->mix = arena_array(m->a, MixClass, m->n);
+    m->kept_bytes = fewer->kept_bytes * times;
+    m->head_bytes = fewer->head_bytes - fewer->kept_bytes + m->kept_bytes;
+    for (int k = 0; k < m->n; k++) {
+        const MixClass *x = &fewer->mix[k];
+        FrontierPoint *point = arena_array(m->a, FrontierPoint, x->n);
+        memcpy(point, x->point, (size_t)x->n * sizeof *point);
+        for (int j = 0; j < x->n; j++)
+            point[j].bytes *= times;
+        m->mix[k] = (MixClass){.count = x->count, .point = point, .n = x->n, .most = x->most};
     }
 }
 
@@ -209,8 +234,8 @@ Blend search_blend(const Micro *m, const Result *all)
 int64_t search_mix_ps(const Search *s, const Micro *m, const Blend *b)
 {
     int64_t budget = b->base_bytes + max64(s->q->memory - b->base->taken_bytes, 0);
-    Mix x = frontier_mix(m->a, b->c, b->n, budget);
-    int64_t less = x.fits ? lightest_ps(b) - x.ps : 0;
+    Mix x = frontier_bound(m->a, b->c, b->n, budget);
+    int64_t less = x.fits ? lightest_ps(b) - x.lower_ps : 0;
     return b->base->step_ps - less * m->rounds;
 }
 
@@ -252,6 +277,9 @@ const Result *search_mix(Search *s, const Micro *m, const Blend *b, const Result
 {
     Turn turn[MIX_TURNS];
     int64_t fits = 0, large = BUDGETS, each = step_bytes(b);
+    for (int k = 0; k < m->n; k++)
+        if (!m->mix[k].pairs)
+            m->mix[k].pairs = frontier_pairs(m->a, &m->mix[k]);
     int64_t at = max64(s->q->memory - b->base->taken_bytes, 0) / each;
     for (int k = 0; k < MIX_TURNS && b->n && large - fits > 1; k++) {
         at = min64(max64(at, fits + 1), large - 1);
