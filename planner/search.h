@@ -4,6 +4,7 @@
 
 #include "planner/choice.h"
 #include "planner/counts.h"
+#include "planner/offsets.h"
 #include "planner/recompute.h"
 
 typedef struct Result { /* the numbers of a candidate */
@@ -48,7 +49,8 @@ typedef struct Micro {
     int n_level; /* 0: the file says it of all */
 } Micro;
 
-#define MILLION INT64_C(1000000)
+#define MILLION       INT64_C(1000000)
+#define QUICK_OFFSETS (OFFSETS_BUDGET / 256) /* places of a candidate that is only looked at */
 
 enum {
     MOST_MICROS = 64,

@@ -1,6 +1,5 @@
 /* search_tell.c - what the search found, for people: alternatives and why they lost, how far the
  * plan is from what cannot be beaten, or why there is none. */
-#include "planner/offsets.h"
 #include "planner/search.h"
 #include "planner/words.h"
 
@@ -203,7 +202,7 @@ static Need least_on(const Search *s, int64_t ranks, bool reduced)
     Choice c = {.micro_batch = least_micro(s),
                 .level = LEVEL_3,
                 .recompute = RECOMPUTE_ALL,
-                .offsets_budget = OFFSETS_BUDGET / 64};
+                .offsets_budget = QUICK_OFFSETS};
     const Plan *p = plan_one(&other, &c);
     Need need = {machine_taken(q->machine, p->arena_bytes, p->host_bytes), p->host_bytes,
                  plan_fits(&other, p)};

@@ -1,7 +1,6 @@
 /* search_try.c - one candidate: planned as it would be, and forgotten but for its numbers. */
 #include "planner/comm.h"
 #include "planner/cost.h"
-#include "planner/offsets.h"
 #include "planner/search.h"
 
 static bool same_choice(const Choice *x, const Choice *y)
@@ -161,7 +160,7 @@ const Plan *search_keep(Search *s, const Choice *c, Arena *a)
     Ask q = *s->q;
     q.a = a;
     Choice quick = *c;
-    quick.offsets_budget = OFFSETS_BUDGET / 64;
+    quick.offsets_budget = QUICK_OFFSETS;
     const Plan *p = plan_one(&q, &quick);
     if (!search_known(s, c))
         add_result(s, &quick, p);

@@ -99,8 +99,7 @@ const Kernel *kernel_intern(Build *b, const Kernel *k, const char *stem)
     feed_views(&s, &k->tpl);
     feed_collective(&s, k);
     uint64_t h = hash_bytes(1, s.text, s.n);
-    const char *key = arena_printf(b->a, "%016llx%016llx", (unsigned long long)h,
-                                   (unsigned long long)hash_bytes(2, s.text, s.n));
+    const char *key = arena_printf(b->a, "%016llx %zu", (unsigned long long)h, s.n);
     Kernel *known = map_get(b->kernels, key);
     if (known)
         return known;
