@@ -233,6 +233,9 @@ static const Result *all_micro_batches(Search *s)
             best = mix_levels(s, &m[k], best);
         }
         known = m[k].all_bytes ? &m[k] : known;
+        /* borrowed, it may be far too low: its own, where it would matter */
+        if (m[k].borrowed && best && search_least_ps(s, &m[k], least_state(s)) < best->step_ps)
+            search_parts(s, &m[k]);
         search_add_bound(s, &m[k], least_state(s));
     }
     for (int k = 0; k < n; k++)
