@@ -2,7 +2,7 @@
 # Builds bmc and runs its tests.
 #   sh tests/run.sh quick    one release build, the tests that take seconds
 #   sh tests/run.sh          debug with sanitizers, release, fuzzing, lint: what every commit passes
-#   sh tests/run.sh full     also the slow tests, ten times the fuzzing, a thousand valid plans,
+#   sh tests/run.sh full     also the slow tests, four times the fuzzing, a thousand valid plans,
 #                            thread sanitizer, CBLAS
 # On Debian as root it installs what is missing; elsewhere it lists the packages and stops.
 # Everything it makes is under build/.
@@ -119,7 +119,7 @@ else
     fi
     build release -DCMAKE_BUILD_TYPE=Release && check release -LE "$slow"
     if command -v clang >/dev/null 2>&1; then
-        [ "$mode" = full ] && export FUZZ_SCALE=10
+        [ "$mode" = full ] && export FUZZ_SCALE=4
         build fuzz -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DBM_FUZZ=ON -DBM_TESTS=OFF &&
             check fuzz -V
         [ ! -e build/fuzz.test.log ] || sed -nE "s/^[0-9]+: (fuzz_[a-z_0-9]+: [0-9]+ inputs)/\1/p" build/fuzz.test.log
