@@ -1,6 +1,7 @@
 # Three ranks are asked to stop, by a signal to mpirun or to bmc run: all do after the same step, with
 # the weights of whole steps saved, within 10 s.
 . "$SOURCE/tests/e2e/lib_ranks.sh"
+sanitized && skip "signals are the sanitizer's, and every process is some twenty times slower"
 expect 0 "$BMC" compile tiny.bm --ranks 3 -o r3 || exit 1
 expect 0 "$BMC" compile tiny.bm --ranks 1 -o r1 || exit 1
 
