@@ -33,6 +33,14 @@ skip() {
     exit 77
 }
 
+# needs_ranks: mpirun and a build with it, not sanitized: each rank would be some twenty times slower.
+needs_ranks() {
+    command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
+    [ -e "$BUILD/libbmrt_mpi.a" ] || skip "built without MPI"
+    ! sanitized || skip "every process would be some twenty times slower"
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+}
+
 # listing: every file here with its sum, but for what the checks write themselves.
 listing() {
     find . -type f ! -path ./out ! -path ./err ! -path ./before ! -path ./after |

@@ -1,11 +1,8 @@
 # With reduce = invariant evaluation has the same bits on 1, 2 and 4 ranks: all samples, fewer than
 # ranks, and numbers that micro-batches and ranks do not divide.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
-command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
-[ -e "$BUILD/libbmrt_mpi.a" ] || skip "built without MPI"
-sanitized && skip "every process would be some twenty times slower"
+needs_ranks
 sample_data
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 # Windows of 32 tokens, 4 in a micro-batch: 3 samples and 61.
 for n in 97 1953; do

@@ -2,11 +2,8 @@
 # plan, to the bit; those of the first forward pass on every number of ranks too. What it says of
 # the gradients is what their norm says.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
-command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
-[ -e "$BUILD/libbmrt_mpi.a" ] || skip "built without MPI"
-sanitized && skip "every process would be some twenty times slower"
+needs_ranks
 sample_data
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 small="-D layers=3 -D width=64 -D heads=4 -D ctx=128"
 steps=2
 

@@ -1,12 +1,9 @@
 # Sourced by adversary.sh and slow_adversary.sh: small plans of several ranks, their trainers with
 # BMRT_CHECK, BMRT_POISON and BMRT_DELAY, and trainers from which one wait was taken.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
-command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
-[ -e "$BUILD/libbmrt_mpi.a" ] || skip "built without MPI"
-sanitized && skip "every process would be some twenty times slower"
+needs_ranks
 sample_data
 head -c 3000 corpus.txt >fewer.txt
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 small="-D layers=3 -D width=32 -D heads=2 -D ctx=64"
 plans=""
 

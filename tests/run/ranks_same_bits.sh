@@ -3,13 +3,10 @@
 # bit; between worlds within rounding; with reduce = invariant the same bits again.
 #   FULL=1 sh ranks_same_bits.sh    the whole grid (slow_ranks_grid.sh)
 . "$SOURCE/tests/e2e/lib_e2e.sh"
-command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
-[ -e "$BUILD/libbmrt_mpi.a" ] || skip "built without MPI"
-sanitized && skip "every process would be some twenty times slower"
+needs_ranks
 sample_data
 steps=3
 long=20 # between worlds
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 small="-D layers=3 -D width=64 -D heads=4 -D ctx=128"
 
 # model NAME BATCH TRAIN PLAN: the sample with these settings, as NAME.bm
