@@ -14,18 +14,18 @@
 
 enum { UPDATE = 5 }; /* phase, as in bmrt_ops */
 
-static int64_t sample_of(const bmrt_run *run, int64_t in_step)
+/* Which samples are at `nb` places of this step, from `first` on. */
+static void pick_samples(const bmrt_run *run, int64_t first, int64_t nb, int64_t *out)
 {
-    int64_t place = run->pub.step * run->m->batch + in_step;
-    return bmrt_sample_at(run->pub.seed, run->train.n, place);
+    int64_t place = run->pub.step * run->m->batch + first;
+    bmrt_samples_at(run->pub.seed, run->train.n, place, nb, out);
 }
 
 static BmStatus fill_train(bmrt_run *run, const bmrt_pass *pass, int64_t first, int64_t nb,
                            bmrt_error *e)
 {
     (void)pass;
-    for (int64_t i = 0; i < nb; i++)
-        run->index[i] = sample_of(run, first + i);
+    pick_samples(run, first, nb, run->index);
     for (int i = 0; i < run->m->n_input; i++)
         if (run->m->input[i].train_offset >= 0)
             bmrt_data_fill(&run->train, run->m, i, run->index, nb, run->pool,
@@ -42,8 +42,12 @@ static BmStatus log_samples(bmrt_run *run, bmrt_error *e)
         return BMRT_OK;
     t->len = 0;
     bmrt_text_add(t, "{\"step\":%lld,\"samples\":[", (long long)run->pub.step + 1);
+    int64_t block[64];
     for (int64_t i = 0; i < run->m->batch; i++) {
-        bmrt_text_add(t, "%s%lld", i ? "," : "", (long long)sample_of(run, i));
+        int64_t in = i % 64, left = run->m->batch - i;
+        if (in == 0)
+            pick_samples(run, i, left < 64 ? left : 64, block);
+        bmrt_text_add(t, "%s%lld", i ? "," : "", (long long)block[in]);
         if (t->cap - t->len < 64) {
             good = good && bmrt_write_all(run->samples_fd, t->at, t->len);
             t->len = 0;

@@ -36,9 +36,10 @@ static void every_epoch_is_a_permutation(void **state)
     for (int s = 0; s < (int)(sizeof sizes / sizeof *sizes); s++)
         for (int64_t epoch = 0; epoch < 4; epoch++) {
             int n = sizes[s];
+            bmrt_epoch o = bmrt_epoch_of(42, epoch, n);
             memset(seen, 0, sizeof seen);
             for (int i = 0; i < n; i++) {
-                int64_t at = bmrt_permute(42, epoch, n, i);
+                int64_t at = bmrt_epoch_at(&o, i);
                 assert_true(at >= 0 && at < n && !seen[at]);
                 seen[at] = 1;
             }
@@ -51,20 +52,71 @@ static void orders_differ_and_mix(void **state)
     enum { M = 1000 };
     int same_epoch = 0, same_seed = 0, neighbours = 0;
     double distance = 0;
+    bmrt_epoch o = bmrt_epoch_of(1, 0, M), later = bmrt_epoch_of(1, 1, M);
+    bmrt_epoch other = bmrt_epoch_of(2, 0, M);
     for (int i = 0; i < M; i++) {
-        int64_t at = bmrt_permute(1, 0, M, i);
-        same_epoch += at == bmrt_permute(1, 1, M, i);
-        same_seed += at == bmrt_permute(2, 0, M, i);
-        neighbours += bmrt_permute(1, 0, M, (i + 1) % M) == at + 1;
+        int64_t at = bmrt_epoch_at(&o, i);
+        same_epoch += at == bmrt_epoch_at(&later, i);
+        same_seed += at == bmrt_epoch_at(&other, i);
+        neighbours += bmrt_epoch_at(&o, (i + 1) % M) == at + 1;
         distance += fabs((double)(at - i)) / M;
     }
     assert_true(same_epoch < 10 && same_seed < 10 && neighbours < 10);
     assert_true(fabs(distance / M - 1.0 / 3) < 0.03);
-    assert_int_equal(bmrt_sample_at(7, 10, 25), bmrt_permute(7, 2, 10, 5));
     /* places far beyond 32 bits */
     int64_t big = (int64_t)1 << 40;
-    int64_t at = bmrt_permute(3, 0, big, big - 1);
+    bmrt_epoch far = bmrt_epoch_of(3, 0, big);
+    int64_t at = bmrt_epoch_at(&far, big - 1);
     assert_true(at >= 0 && at < big);
+}
+
+/* Of every sample, each position is equally likely: chi-square over the epochs of a small n, and
+ * that the sample before says nothing about the next one. */
+static void positions_are_even(void **state)
+{
+    (void)state;
+    enum { N = 12, EPOCHS = 60000 };
+    static int at[N][N], after[N][N];
+    double places = 0, pairs = 0, even = (double)EPOCHS / N;
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        bmrt_epoch o = bmrt_epoch_of(5, epoch, N);
+        for (int i = 0; i < N; i++) {
+            int64_t s = bmrt_epoch_at(&o, i);
+            at[i][s]++;
+            if (i > 0)
+                after[bmrt_epoch_at(&o, i - 1)][s]++;
+        }
+    }
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < N; k++) {
+            places += (at[i][k] - even) * (at[i][k] - even) / even;
+            pairs += i == k ? 0 : (after[i][k] - even) * (after[i][k] - even) / even;
+        }
+    /* 121 and about 120 degrees of freedom: 5 deviations */
+    assert_true(places < 121 + 5 * 15.6 && pairs < 120 + 5 * 15.6);
+}
+
+/* A run of places is the epochs one after the other, wherever it begins. */
+static void places_run_through_epochs(void **state)
+{
+    (void)state;
+    enum { N = 10, ALL = 47 };
+    int64_t all[ALL], part[9];
+    bmrt_samples_at(7, N, 0, ALL, all);
+    for (int i = 0; i < ALL; i++) {
+        bmrt_epoch o = bmrt_epoch_of(7, i / N, N);
+        assert_int_equal(all[i], bmrt_epoch_at(&o, i % N));
+    }
+    for (int first = 0; first + 9 <= ALL; first++) {
+        bmrt_samples_at(7, N, first, 9, part);
+        assert_memory_equal(part, all + first, sizeof part);
+    }
+    /* the same on every machine: the order is part of the format of a seed */
+    static const int64_t known[2 * N] = {5, 1, 6, 3, 0, 9, 7, 2, 8, 4,
+                                         4, 2, 5, 6, 0, 8, 7, 1, 9, 3};
+    assert_memory_equal(all, known, sizeof known);
+    bmrt_samples_at(7, 1, 5, 3, part);
+    assert_true(part[0] == 0 && part[1] == 0 && part[2] == 0);
 }
 
 static void quantiles(void **state)
@@ -186,6 +238,8 @@ int main(void)
         cmocka_unit_test(published_vectors),
         cmocka_unit_test(every_epoch_is_a_permutation),
         cmocka_unit_test(orders_differ_and_mix),
+        cmocka_unit_test(positions_are_even),
+        cmocka_unit_test(places_run_through_epochs),
         cmocka_unit_test(quantiles),
         cmocka_unit_test(first_values),
         cmocka_unit_test(first_values_depend_on_seed_path_element_only),
