@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +17,35 @@ const char *bmrt_environment(void *context, const char *name)
     (void)context;
     const char *s = getenv(name);
     return s && *s ? s : NULL;
+}
+
+BmStatus bmrt_environment_check(char *const env[], bmrt_error *e)
+{
+    static const char *const known[] = {"BMRT_LINK",    "BMRT_DELAY", "BMRT_DELAY_STEP",
+                                        "BMRT_TIMEOUT", "BMRT_COUNT", "BMRT_CHECK",
+                                        "BMRT_POISON"};
+    for (; env && *env; env++) {
+        char name[64];
+        size_t n = strcspn(*env, "=");
+        const char *best = NULL;
+        int least = (int)sizeof name;
+        if (strncmp(*env, "BMRT_", 5) != 0)
+            continue;
+        snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, *env);
+        for (int i = 0; i < BMRT_COUNT(known); i++) {
+            int d = bmrt_distance(name, known[i]);
+            if (d < least) {
+                least = d;
+                best = known[i];
+            }
+        }
+        if (least == 0)
+            continue;
+        bmrt_fail(e, BMRT_USAGE, "the environment has %s, which no trainer reads", name);
+        bmrt_help(e, "did you mean %s? Else unset it", best);
+        return BMRT_USAGE;
+    }
+    return BMRT_OK;
 }
 
 void bmrt_sleep(double seconds)

@@ -10,8 +10,7 @@
  *   BMRT_COUNT=1                     at the end each rank prints the payload bytes it sent, and
  *                                    how long its compute stood still for other streams
  *   BMRT_CHECK=1                     every step's waits are held against what it uses (order.h)
- *   BMRT_POISON=1                    what is free is filled with bytes that are no number
- * (poison.h)
+ *   BMRT_POISON=1                    what is free is filled with bytes that are no number: poison.h
  */
 #ifndef BMRT_LINK_H
 #define BMRT_LINK_H
@@ -32,6 +31,10 @@ typedef const char *bmrt_getenv_fn(void *context, const char *name);
 BmStatus bmrt_debug_read(bmrt_debug *d, bmrt_getenv_fn *get, void *context, bmrt_error *e);
 /* getenv() in that form. */
 const char *bmrt_environment(void *context, const char *name);
+
+/* BMRT_USAGE for a variable BMRT_... of `env` (as `environ`) that is none of these: a misspelt one
+ * would leave a test without its effect. */
+BmStatus bmrt_environment_check(char *const env[], bmrt_error *e);
 
 /* Sleeps until a collective begun at `begin` (bmrt_now) that sent so many bytes may be over. */
 void bmrt_link_wait(const bmrt_debug *d, double begin, int64_t bytes);

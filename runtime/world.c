@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PHASE_ROUND = 3, PHASE_WEIGHT = 1 };
 
@@ -291,6 +292,8 @@ BmStatus bmrt_world_find(bmrt_run *run, bmrt_error *e)
     bmrt_error second;
     BmStatus debug = bmrt_debug_read(&w->debug, bmrt_environment, NULL, w->unknown ? &second : e);
     s = w->unknown ? s : debug;
+    if (s == BMRT_OK)
+        s = bmrt_environment_check(environ, e);
     if (s == BMRT_OK)
         s = bmrt_poison_read(&w->poisons, bmrt_environment, NULL, e);
     return s;

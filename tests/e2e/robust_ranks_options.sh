@@ -24,4 +24,5 @@ for wrong in LINK=1,0 LINK=1,2x LINK=-1,5 DELAY=x DELAY=99999999999999999999999 
     TIMEOUT=nan TIMEOUT=1e999 COUNT=yes CHECK=2 POISON=on; do
     refuses 2 "error: BMRT_${wrong%%=*} is '${wrong#*=}', " env "BMRT_$wrong" r1/trainer --metrics m.jsonl
 done
+refuses 2 "error: the environment has BMRT_PIOSON, which" env BMRT_PIOSON=1 r1/trainer --metrics m.jsonl
 exit $bad

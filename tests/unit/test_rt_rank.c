@@ -178,6 +178,26 @@ static void debug_variables(void **state)
     }
 }
 
+static void a_misspelt_variable_is_told(void **state)
+{
+    (void)state;
+    char good[] = "BMRT_LINK=1,2", other[] = "HOME=/BMRT_X", wrong[] = "BMRT_PIOSON=1",
+         bare[] = "BMRT_", long_one[200] = "BMRT_";
+    char *env[] = {good, other, NULL, NULL};
+    bmrt_error e = {0};
+    assert_int_equal(bmrt_environment_check(env, &e), BMRT_OK);
+    assert_int_equal(bmrt_environment_check(NULL, &e), BMRT_OK);
+    env[2] = wrong;
+    assert_int_equal(bmrt_environment_check(env, &e), BMRT_USAGE);
+    assert_non_null(strstr(e.text, "the environment has BMRT_PIOSON,"));
+    assert_non_null(strstr(e.help, "did you mean BMRT_POISON?"));
+    env[2] = bare;
+    assert_int_equal(bmrt_environment_check(env, &e), BMRT_USAGE);
+    memset(long_one + 5, 'X', sizeof long_one - 6);
+    env[2] = long_one;
+    assert_int_equal(bmrt_environment_check(env, &e), BMRT_USAGE);
+}
+
 static void a_slow_link_sleeps(void **state)
 {
     (void)state;
@@ -198,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row),
         cmocka_unit_test(debug_variables),
+        cmocka_unit_test(a_misspelt_variable_is_told),
         cmocka_unit_test(a_slow_link_sleeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
