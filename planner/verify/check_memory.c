@@ -380,6 +380,19 @@ static void check_peak(Table *t)
                t->n_step);
 }
 
+/* What was promised to fit does. */
+static void check_promise(Table *t)
+{
+    const Machine *m = t->machine;
+    int64_t taken = machine_taken(m, t->arena_bytes, t->host_bytes);
+    if (t->memory > 0 && taken > t->memory)
+        broken(t, CHECK_V13, "a rank takes %lld bytes and may take %lld", (long long)taken,
+               (long long)t->memory);
+    if (m && m->target != TARGET_C && m->host_bytes && t->host_bytes > m->host_bytes)
+        broken(t, CHECK_V13, "a rank takes %lld of the host's bytes, %s has %lld",
+               (long long)t->host_bytes, m->name, (long long)m->host_bytes);
+}
+
 void check_memory(Table *t)
 {
     if (!t->n_step)
@@ -393,4 +406,5 @@ void check_memory(Table *t)
     check_persistent(t);
     check_host(t);
     check_peak(t);
+    check_promise(t);
 }

@@ -369,6 +369,8 @@ static void fill_totals(Table *t, const Plan *p)
     t->persistent_bytes = p->persistent_bytes;
     t->max_live_bytes = p->max_live_bytes;
     t->host_bytes = p->host_bytes;
+    t->memory = p->memory;
+    t->machine = p->machine;
     t->max_live_step = p->max_live_step;
     t->step_ps = p->step_ps;
     t->exposed_ps = p->exposed_ps;

@@ -108,6 +108,8 @@ typedef struct Table {
     int64_t ranks, shared_by, micro_batch, rounds, batch;
     bool reduced, invariant;
     int64_t arena_bytes, persistent_bytes, max_live_bytes, host_bytes;
+    int64_t memory;         /* what they have to fit in; 0 or less: no limit */
+    const Machine *machine; /* NULL: none */
     int max_live_step;
     int64_t step_ps, exposed_ps; /* -1: no cost model */
     int64_t slow_compute_ppm;

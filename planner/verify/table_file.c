@@ -278,6 +278,8 @@ static void fill_totals(Table *t, const PlanFile *f)
     t->persistent_bytes = o->persistent_bytes;
     t->max_live_bytes = o->max_live_bytes;
     t->host_bytes = o->host_bytes;
+    t->memory = f->memory;
+    t->machine = f->machine;
     t->max_live_step = f->bounds.at_step;
     t->step_ps = f->machine ? o->step_ps : -1;
     t->exposed_ps = f->machine ? o->exposed_ps : -1;

@@ -28,7 +28,7 @@
     X(V10, "param-fresh", "parameters are whole and of one step wherever they are read")           \
     X(V11, "lifetime", "no two live buffers share a byte")                                         \
     X(V12, "bounds-align", "every access lies in its buffer, every buffer in the arena")           \
-    X(V13, "peak", "the arena's numbers, computed again, are the plan's")                          \
+    X(V13, "peak", "the arena's numbers, computed again, are the plan's, and fit")                 \
     X(V14, "race", "two uses of the same bytes, one writing, are ordered by streams and waits")    \
     X(V15, "remat-pure", "what is computed again is what the forward computed")                    \
     X(V16, "rng-replay", "random numbers drawn again have the forward's keys")                     \

@@ -122,10 +122,16 @@ static void peak(void **state)
     p->max_live_bytes -= 64;
     caught_in_file(a, p, "V13 peak", "the plan says");
     p->max_live_bytes += 64;
+    int step = p->max_live_step;
     p->max_live_step = 0;
     caught_in_file(a, p, "V13 peak", "bytes are live in step 0");
     p->max_live_step = 99;
     caught(a, p, "V13 peak", "step 99 of");
+    p->max_live_step = step;
+    p->memory = p->arena_bytes;
+    passes(a, p);
+    p->memory--;
+    caught_in_file(a, p, "V13 peak", "bytes and may take");
     arena_free(a);
 }
 
