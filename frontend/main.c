@@ -347,6 +347,10 @@ static void say_made(const Job *j)
     printf("%s/trainer: %s, micro-batch %lld in %lld round%s\n", j->dir, s.text,
            (long long)j->plan->micro_batch, (long long)j->plan->rounds,
            j->plan->rounds == 1 ? "" : "s");
+    const Machine *m = j->plan->machine;
+    if (m && m->target != TARGET_C)
+        printf("%s/trainer: runs on the CPU; its plan and predicted times are those of %s\n",
+               j->dir, m->name);
 }
 
 static int compile(Job *j)
