@@ -1,6 +1,6 @@
 /* Bytes as a model file, through every pass: parsed, lowered, differentiated, simplified, planned,
  * verified, emitted. Refused with a message, or right to the end; the same text twice.
- * fuzz: runs=20000 floor=7000 max_len=2000
+ * fuzz: runs=20000 parts=2 floor=7000 max_len=2000
  * seeds=tests/fuzz/model,tests/lang/semantic,tests/lang/syntax dict=tests/fuzz/model.dict
  *
  * The passes' limits are small in this build (BM_SMALL_LIMITS), so that inputs meet them. Most
