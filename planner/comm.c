@@ -71,6 +71,15 @@ int64_t comm_sent(const Plan *p, const Kernel *k)
     }
 }
 
+Step comm_whole(const Plan *p, const FlatGroup *g, KernelKind kind, DType dtype, Kernel *k)
+{
+    *k = (Kernel){.kind = kind, .n_arg = 2, .units = 1, .least = 1};
+    k->coll.n_segment = 1;
+    k->coll.segment[0] = (Segment){g->shard, g->shard};
+    k->arg_dtype[0] = dtype;
+    return (Step){.program = PROGRAM_TRAIN, .kernel = k, .sent = comm_sent(p, k)};
+}
+
 int comm_staging(Comm *c, int64_t elems, int64_t *chunk)
 {
     enum { MOST_BYTES = 16 << 20 };

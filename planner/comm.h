@@ -46,6 +46,8 @@ void comm_add(Comm *c, Phase f, int before, const Kernel *k, const char *stem, c
               const char *path, int group, When when);
 /* Payload bytes this rank sends in one run of a collective. */
 int64_t comm_sent(const Plan *p, const Kernel *k);
+/* A collective over all of a group, as it would be: `k` is its kernel. */
+Step comm_whole(const Plan *p, const FlatGroup *g, KernelKind kind, DType dtype, Kernel *k);
 /* Memory for pieces that come in: a buffer, and elements a rank that go through it at once. */
 int comm_staging(Comm *c, int64_t elems, int64_t *chunk);
 

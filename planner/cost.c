@@ -175,6 +175,17 @@ static StepCost collective_cost(const Machine *m, const Plan *p, const Step *s)
     return c;
 }
 
+/* Picoseconds that one collective may be rounded up by more than a part of a larger one. */
+enum { ROUNDED_UP = 3 };
+
+int64_t cost_least_sending(const Machine *m, const Plan *p, const Step *collective)
+{
+    Machine free = *m; /* but for bytes on links */
+    free.link[LINK_NODE].alpha_ps = free.link[LINK_NET].alpha_ps = free.launch_ps = 0;
+    free.memory_bytes_per_s = free.cache_bytes_per_s = INT64_MAX;
+    return max64(collective_cost(&free, p, collective).net_ps - ROUNDED_UP, 0);
+}
+
 static StepCost copy_cost(const Machine *m, const Step *s)
 {
     int64_t bytes = s->kernel->units * dtype_size(s->kernel->arg_dtype[0]);

@@ -26,6 +26,9 @@ typedef struct StepCost {
 StepCost cost_of(const Machine *m, const Plan *p, const Step *s);
 int64_t cost_step(const Machine *m, const Plan *p, const Step *s);
 
+/* What its bytes take on their way, however they are cut into messages: sums are not counted. */
+int64_t cost_least_sending(const Machine *m, const Plan *p, const Step *collective);
+
 /* Sets `ps` and `cls` of all steps. */
 void cost_plan(const Machine *m, Plan *p);
 

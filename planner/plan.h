@@ -216,6 +216,7 @@ typedef struct Bounds {
     int64_t lambda_num, lambda_den; /* ps per byte */
     int64_t fixed_ps, fixed_bytes, capacity;
     int64_t lower_ps; /* what they prove */
+    bool refuted;     /* the plan was faster, a mistake of search_bound.c: these are its kernels */
 } Bounds;
 
 typedef struct Plan {

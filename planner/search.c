@@ -112,6 +112,7 @@ static const Result *keep_all(Search *s, Micro *m, const Result *best)
             busy = r->busy_ps;
         m->comm_ps = r->least_comm_ps;
         m->busy_ps = k ? min64(m->busy_ps, busy) : busy;
+        m->work_ps = k ? min64(m->work_ps, r->busy_ps) : r->busy_ps;
         m->none_bytes = k ? min64(m->none_bytes, r->act_bytes) : r->act_bytes;
         m->rounds = r->rounds;
         best = search_faster(best, r);
@@ -188,6 +189,20 @@ static const Result *mix_levels(Search *s, Micro *m, const Result *best)
     return search_level_mix(s, m, best);
 }
 
+/* Does a bound without the frontier and the levels, or with another's, say too little? */
+static bool bound_is_loose(const Search *s, const Micro *m, const Result *best)
+{
+    bool chooses = s->q->memory && (s->levels || s->recomputes);
+    if (!chooses || (m->group && !m->borrowed) || all_fit(s, m))
+        return false;
+    Arena *a = s->scratch;
+    Mark mark = arena_mark(a);
+    Bounds b;
+    int64_t ps = search_micro_bound(s, a, m, least_state(s), &b);
+    arena_rewind(a, mark);
+    return ps < best->step_ps - best->step_ps / NEARLY;
+}
+
 /* Not even when all is computed again, by what another micro-batch took. */
 static bool cannot_fit(const Search *s, const Micro *known, int64_t samples)
 {
@@ -233,8 +248,7 @@ static const Result *all_micro_batches(Search *s)
             best = mix_levels(s, &m[k], best);
         }
         known = m[k].all_bytes ? &m[k] : known;
-        /* borrowed, it may be far too low: its own, where it would matter */
-        if (m[k].borrowed && best && search_least_ps(s, &m[k], least_state(s)) < best->step_ps)
+        if (best && bound_is_loose(s, &m[k], best))
             search_parts(s, &m[k]);
         search_add_bound(s, &m[k], least_state(s));
     }

@@ -32,11 +32,20 @@ typedef struct LevelClass { /* groups that are alike, whose levels are the plann
     int n;
 } LevelClass;
 
+typedef struct GroupBound { /* of groups that are alike: a bound's side of a LevelClass */
+    int count;
+    int64_t light, heavy; /* bytes of one that persist: in shards, or whole through the rounds */
+    int64_t gather_ps;
+    int passes; /* of a round, that gather what is in shards: at least */
+    bool trained;
+} GroupBound;
+
 /* What is known of a micro-batch, once it was looked at. */
 typedef struct Micro {
     int64_t samples, rounds;
     int64_t busy_ps;                /* with nothing computed again: no plan takes less */
     int64_t comm_ps;                /* of collectives: likewise */
+    int64_t work_ps;                /* busy_ps, as if no collective slowed it down */
     int64_t none_bytes, all_bytes;  /* act_bytes of these rules; 0: not yet known */
     int64_t head_bytes, kept_bytes; /* of a plan that computes all again */
     Arena *a;                       /* of the frontier */
@@ -46,7 +55,10 @@ typedef struct Micro {
     int n;         /* classes; 0: nothing can be chosen */
     bool borrowed; /* from fewer samples: for bounds only */
     LevelClass *level;
-    int n_level; /* 0: the file says it of all */
+    int n_level;       /* 0: the file says it of all */
+    GroupBound *group; /* NULL: not known */
+    int n_group;
+    int64_t state, grads; /* bytes that persist besides; all sums, where there are rounds */
 } Micro;
 
 #define MILLION       INT64_C(1000000)
@@ -107,8 +119,16 @@ int64_t search_mix_ps(const Search *s, const Micro *m, const Blend *b);
 void search_parts(Search *s, Micro *m);
 /* Likewise from fewer samples, whose ops take no longer and whose memory is no larger. */
 void search_borrow(Micro *m, const Micro *fewer);
+
+/* search_bound.c: of all collectives, in any plan; what else is known of groups, from the plan of a
+ * micro-batch. */
+int64_t search_least_comm(const Plan *p);
+void search_bound_groups(Micro *m, const Plan *p);
 /* No plan of this micro-batch takes less time when `state` bytes persist. */
 int64_t search_least_ps(const Search *s, const Micro *m, int64_t state);
+/* The same with the groups' levels, where they are known; what it is made of, in `a`. INT64_MAX:
+ * there is no plan of this micro-batch. */
+int64_t search_micro_bound(const Search *s, Arena *a, const Micro *m, int64_t state, Bounds *best);
 /* Into Search.bound, where it is the least so far. */
 void search_add_bound(Search *s, const Micro *m, int64_t state);
 

@@ -15,11 +15,8 @@
 
 static int64_t collective_ps(const Plan *p, const FlatGroup *g, KernelKind kind, DType dtype)
 {
-    Kernel k = {.kind = kind, .n_arg = 2, .units = 1, .least = 1};
-    k.coll.n_segment = 1;
-    k.coll.segment[0] = (Segment){g->shard, g->shard};
-    k.arg_dtype[0] = dtype;
-    Step s = {.program = PROGRAM_TRAIN, .kernel = &k, .sent = comm_sent(p, &k)};
+    Kernel k;
+    Step s = comm_whole(p, g, kind, dtype, &k);
     return cost_step(p->machine, p, &s);
 }
 

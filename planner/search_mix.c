@@ -28,6 +28,7 @@ void search_parts(Search *s, Micro *m)
     const Plan *p = search_keep(s, &c, m->a);
     m->head_bytes = search_head_bytes(p);
     search_levels(s, m, p);
+    search_bound_groups(m, p);
     m->n = m->probe.found.n;
     m->frontier = arena_array(m->a, Frontier, m->n + 1);
     m->mix = arena_array(m->a, MixClass, m->n + 1);
@@ -57,6 +58,12 @@ void search_borrow(Micro *m, const Micro *fewer)
     m->mix = arena_array(m->a, MixClass, m->n);
     m->kept_bytes = fewer->kept_bytes * times;
     m->head_bytes = fewer->head_bytes - fewer->kept_bytes + m->kept_bytes;
+    m->state = fewer->state;
+    m->grads = fewer->grads;
+    m->n_group = fewer->n_group;
+    m->group = arena_array(m->a, GroupBound, m->n_group + 1);
+    for (int k = 0; k < m->n_group; k++)
+        m->group[k] = fewer->group[k];
     for (int k = 0; k < m->n; k++) {
         const MixClass *x = &fewer->mix[k];
         FrontierPoint *point = arena_array(m->a, FrontierPoint, x->n);
@@ -65,85 +72,6 @@ void search_borrow(Micro *m, const Micro *fewer)
             point[j].bytes *= times;
         m->mix[k] = (MixClass){.count = x->count, .point = point, .n = x->n, .most = x->most};
     }
-}
-
-/* ---- bounds ---- */
-
-/* Bytes that what is kept may take, from above: it is all alive with what the head needs. */
-static int64_t capacity(const Search *s, const Micro *m, int64_t state)
-{
-    return s->q->memory - state - m->head_bytes + m->kept_bytes;
-}
-
-int64_t search_least_ps(const Search *s, const Micro *m, int64_t state)
-{
-    if (!s->q->memory || !m->n)
-        return max64(m->busy_ps, m->comm_ps);
-    int64_t room = capacity(s, m, state), more, all;
-    Mix x = frontier_bound(m->a, m->mix, m->n, room);
-    if (!x.fits)
-        return INT64_MAX;
-    bool ok = mul_ok(x.lower_ps, m->rounds, &more) && add_ok(m->busy_ps, more, &all);
-    return ok ? max64(all, m->comm_ps) : INT64_MAX;
-}
-
-/* What check V25 computes: floor of fixed + sum of least options - multiplier * what is free. */
-static int64_t bound_value(const Bounds *b)
-{
-    __extension__ typedef __int128 Wide;
-    Wide sum = (Wide)b->fixed_ps * b->lambda_den +
-               (Wide)b->lambda_num * ((Wide)b->fixed_bytes - b->capacity);
-    for (int i = 0; i < b->option.n;) {
-        Wide least = 0;
-        int from = i;
-        for (; i < b->option.n && b->option.v[i].unit == b->option.v[from].unit; i++) {
-            Wide cost = (Wide)b->option.v[i].ps * b->lambda_den +
-                        (Wide)b->option.v[i].bytes * b->lambda_num;
-            least = i == from || cost < least ? cost : least;
-        }
-        sum += least * b->option.v[from].count;
-    }
-    Wide lower = sum / b->lambda_den - (sum % b->lambda_den < 0);
-    return lower > 0 ? (int64_t)lower : 0;
-}
-
-static void set_multiplier(Bounds *b, const Mix *x, int64_t rounds)
-{
-    enum { MOST = 40 };
-    b->lambda_den = x->lambda_den;
-    if (!mul_ok(x->lambda_num, rounds, &b->lambda_num))
-        b->lambda_num = 0;
-    while (b->lambda_num >> MOST || b->lambda_den >> MOST) {
-        b->lambda_num >>= 1;
-        b->lambda_den >>= 1;
-    }
-    if (b->lambda_den < 1)
-        *b = (Bounds){.lambda_den = 1};
-}
-
-void search_add_bound(Search *s, const Micro *m, int64_t state)
-{
-    Bounds b = {.lambda_den = 1, .fixed_ps = m->busy_ps};
-    if (s->q->memory && m->n) {
-        int64_t room = capacity(s, m, state);
-        Mix x = frontier_bound(m->a, m->mix, m->n, room);
-        if (!x.fits)
-            return; /* there is no plan of this micro-batch */
-        set_multiplier(&b, &x, m->rounds);
-        b.fixed_ps = m->busy_ps;
-        b.capacity = room;
-        for (int k = 0; k < m->n && b.lambda_num; k++)
-            for (int j = 0; j < m->mix[k].n; j++) {
-                const FrontierPoint *o = &m->mix[k].point[j];
-                BoundOption option = {k, m->mix[k].count, o->ps * m->rounds, o->bytes};
-                vec_push(s->q->a, &b.option, option);
-            }
-    }
-    b.lower_ps = bound_value(&b);
-    if (b.lower_ps < m->comm_ps)
-        b = (Bounds){.lambda_den = 1, .fixed_ps = m->comm_ps, .lower_ps = m->comm_ps};
-    if (!s->bound.lambda_den || b.lower_ps < s->bound.lower_ps)
-        s->bound = b;
 }
 
 /* ---- mixes ---- */

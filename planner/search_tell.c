@@ -123,13 +123,13 @@ void search_remember(const Search *s, const Result *best, Plan *p)
 
 /* ---- bound ---- */
 
-/* Of every micro-batch: kernels take what they take, and what is kept has to fit. */
+/* Of every micro-batch. What is no bound is not told, and stops no plan; tests look for it. */
 void search_bound(const Search *s, Plan *p)
 {
     p->bounds = s->bound;
     if (p->bounds.lower_ps <= p->step_ps)
         return;
-    p->bounds = (Bounds){.lambda_den = 1, .fixed_ps = p->step_ps - p->exposed_ps};
+    p->bounds = (Bounds){.lambda_den = 1, .fixed_ps = p->step_ps - p->exposed_ps, .refuted = true};
     p->bounds.lower_ps = p->bounds.fixed_ps;
 }
 

@@ -1,5 +1,4 @@
 /* search_try.c - one candidate: planned as it would be, and forgotten but for its numbers. */
-#include "planner/comm.h"
 #include "planner/cost.h"
 #include "planner/search.h"
 
@@ -28,37 +27,6 @@ static int64_t stream_ps(const Plan *p, Stream stream)
             return INT64_MAX;
     }
     return all;
-}
-
-/* Payload that every plan sends: each gradient summed once, each parameter brought once. */
-static int64_t least_sent(const Plan *p)
-{
-    int64_t all = 0, sums = p->reduced ? p->rounds : 1;
-    for (int k = 0; k < p->group.n && p->ranks > 1; k++) {
-        const FlatGroup *g = &p->group.v[k];
-        if (g->optimizer < 0 || g->whole_grad)
-            continue;
-        Kernel x = {.kind = K_REDUCE_SCATTER, .arg_dtype = {DT_F32}};
-        x.coll.n_segment = 1;
-        x.coll.segment[0] = (Segment){g->shard, g->shard};
-        int64_t reduce;
-        if (!mul_ok(comm_sent(p, &x), sums, &reduce) || !add_ok(all, reduce, &all))
-            return 0;
-        x.kind = K_ALL_GATHER;
-        x.arg_dtype[0] = p->buffer.v[g->params].dtype;
-        if (!add_ok(all, comm_sent(p, &x), &all))
-            return 0;
-    }
-    return all;
-}
-
-static int64_t least_comm_ps(const Plan *p)
-{
-    __extension__ typedef __int128 Wide;
-    const LinkCost *link = p->machine->link;
-    int64_t rate = max64(link[LINK_NODE].bytes_per_s, link[LINK_NET].bytes_per_s);
-    Wide ps = rate > 0 ? (Wide)least_sent(p) * MILLION * MILLION / rate : 0;
-    return ps < COST_MOST_PS ? (int64_t)ps : COST_MOST_PS;
 }
 
 /* Of the passes, alive at a step: what does not depend on levels. */
@@ -141,7 +109,7 @@ static const Result *add_result(Search *s, const Choice *c, const Plan *p)
                   .step_ps = p->step_ps,
                   .exposed_ps = p->exposed_ps,
                   .busy_ps = stream_ps(p, STREAM_COMPUTE),
-                  .least_comm_ps = least_comm_ps(p),
+                  .least_comm_ps = search_least_comm(p),
                   .comm_ps = stream_ps(p, STREAM_COMM),
                   .act_bytes = act_bytes(p, p->max_live_step),
                   .fits = plan_fits(s->q, p),
