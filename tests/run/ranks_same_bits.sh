@@ -44,18 +44,22 @@ go() {
 }
 
 # looks PLAN: what can be seen of it: bytes of the arenas and of all buffers, bytes sent, launches of
-# each kind.
+# each kind, how many wait and for which steps.
 looks() {
     awk '/"program":"train"/ && match($0, /"kind":"[a-z_]*"/) {
              n[substr($0, RSTART + 8, RLENGTH - 9)]++
              if (match($0, /"sent":[0-9]+/)) sent += substr($0, RSTART + 7, RLENGTH - 7)
-             if (match($0, /"waits":\[[^]]+\]/)) waits++
+             if (match($0, /"waits":\[[^]]+\]/)) {
+                 waits++
+                 few = split(substr($0, RSTART + 9, RLENGTH - 10), on, ",")
+                 for (k = 1; k <= few; k++) for_steps += on[k]
+             }
          }
          /"role":"/ && match($0, /"bytes":[0-9]+/) { all_bytes += substr($0, RSTART + 8, RLENGTH - 8) }
          match($0, /"arena_bytes":[0-9]+/) && !arena { arena = substr($0, RSTART, RLENGTH) }
          match($0, /"host_bytes":[0-9]+/) && !host { host = substr($0, RSTART, RLENGTH) }
          END {
-             printf "%s %s buffers %d sent %d waits %d", arena, host, all_bytes, sent, waits
+             printf "%s %s buffers %d sent %d waits %d for %d", arena, host, all_bytes, sent, waits, for_steps
              for (k in n) all = all " " k " " n[k]
              print all
          }' "$1"
