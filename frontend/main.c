@@ -298,8 +298,37 @@ static int check(Job *j)
     return EXIT_OK;
 }
 
+/* A page of a plan; NULL: of the operand's. */
+static int look(Job *j, const PlanFile *f)
+{
+    InspectOptions io = inspect_looks();
+    io.path = j->o->file;
+    io.page = (InspectPage)j->o->view;
+    io.what = j->o->why;
+    io.other = j->o->other;
+    io.rank = j->o->rank;
+    if (!inspect_built(io.page))
+        return usage_error("bmc inspect --help", "%s is not built yet", j->o->view_name);
+    if (!j->o->view_to)
+        return f ? inspect_plan(j->arena, f, NULL, &io, j->diag) : inspect(j->arena, &io, j->diag);
+    char *text = NULL;
+    size_t n = 0;
+    io.color = false;
+    io.out = open_memstream(&text, &n);
+    if (!io.out)
+        die("out of memory");
+    int code = f ? inspect_plan(j->arena, f, NULL, &io, j->diag) : inspect(j->arena, &io, j->diag);
+    fclose(io.out);
+    const char *why = code ? NULL : file_write(j->arena, j->o->view_to, text, n);
+    free(text);
+    return why ? cannot(why) : code;
+}
+
 static int plan(Job *j)
 {
+    if (j->o->emit.n && j->o->view_name)
+        return usage_error("bmc plan --help", "--emit prints text and %s a page: one of them",
+                           j->o->view_name);
     int code = RUN_PASSES(j, print_tree, read_plan, lower, can_emit, differentiate, simplify_graphs,
                           make_plan, verify, print_plan, emit_text);
     if (code || j->o->emit.n)
@@ -312,10 +341,8 @@ static int plan(Job *j)
     PlanFile *f = plan_read_text(j->arena, "plan.json", j->json.text, j->json.n, j->diag);
     if (!f)
         BUG("plan.json cannot be read back (above)");
-    StrBuf s = strbuf_new(j->arena);
-    inspect_summary(&s, f);
-    fputs(s.text, stdout);
-    return code;
+    int shown = look(j, f);
+    return code ? code : shown;
 }
 
 /* Empties the folder of what is made last, first: when anything fails from here on, no trainer of
@@ -414,27 +441,7 @@ static int run(Job *j)
 
 static int inspect_command(Job *j)
 {
-    InspectOptions io = inspect_looks();
-    io.path = j->o->file;
-    io.page = (InspectPage)j->o->view;
-    io.what = j->o->why;
-    io.other = j->o->other;
-    io.rank = j->o->rank;
-    if (!inspect_built(io.page))
-        return usage_error("bmc inspect --help", "%s is not built yet", j->o->view_name);
-    if (!j->o->view_to)
-        return inspect(j->arena, &io, j->diag);
-    char *text = NULL;
-    size_t n = 0;
-    io.color = false;
-    io.out = open_memstream(&text, &n);
-    if (!io.out)
-        die("out of memory");
-    int code = inspect(j->arena, &io, j->diag);
-    fclose(io.out);
-    const char *why = code ? NULL : file_write(j->arena, j->o->view_to, text, n);
-    free(text);
-    return why ? cannot(why) : code;
+    return look(j, NULL);
 }
 
 static void verdict_json(const Job *j, const PlanFile *f, bool ok, const char *told)

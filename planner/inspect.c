@@ -65,13 +65,9 @@ bool inspect_text(StrBuf *s, const PlanFile *f, const InspectOptions *o)
     return inspect_text_with(s, f, NULL, o);
 }
 
-int inspect(Arena *a, const InspectOptions *o, Diag *d)
+int inspect_plan(Arena *a, const PlanFile *f, const PlanFile *with, const InspectOptions *o,
+                 Diag *d)
 {
-    const PlanFile *f = plan_read(a, o->path, d), *with = NULL;
-    if (!f)
-        return EXIT_MODEL;
-    if (o->page == INSPECT_DIFF && o->other && !(with = plan_read(a, o->other, d)))
-        return EXIT_MODEL;
     StrBuf s = strbuf_new(a);
     if (!inspect_text_with(&s, f, with, o)) {
         diag_error(d, NO_SPAN, "%s: %s", o->path, s.text);
@@ -82,6 +78,16 @@ int inspect(Arena *a, const InspectOptions *o, Diag *d)
         return EXIT_MACHINE;
     }
     return EXIT_OK;
+}
+
+int inspect(Arena *a, const InspectOptions *o, Diag *d)
+{
+    const PlanFile *f = plan_read(a, o->path, d), *with = NULL;
+    if (!f)
+        return EXIT_MODEL;
+    if (o->page == INSPECT_DIFF && o->other && !(with = plan_read(a, o->other, d)))
+        return EXIT_MODEL;
+    return inspect_plan(a, f, with, o, d);
 }
 
 static const char *setting(const char *name)
@@ -110,10 +116,4 @@ InspectOptions inspect_looks(void)
         .width = terminal && width >= 60 && width <= 300 ? (int)width : 0,
         .out = stdout,
     };
-}
-
-void inspect_summary(StrBuf *s, const PlanFile *f)
-{
-    InspectOptions o = inspect_looks();
-    inspect_text(s, f, &o);
 }

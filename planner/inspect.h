@@ -54,7 +54,8 @@ bool inspect_text_with(StrBuf *s, const PlanFile *f, const PlanFile *with, const
 /* The exit code; what is wrong with the file is reported. */
 int inspect(Arena *a, const InspectOptions *o, Diag *d);
 
-/* The first page of a plan in memory, looking as inspect_looks() says: `bmc plan`. */
-void inspect_summary(StrBuf *s, const PlanFile *f);
+/* Of a plan that was read already; `path` is its name. */
+int inspect_plan(Arena *a, const PlanFile *f, const PlanFile *with, const InspectOptions *o,
+                 Diag *d);
 
 #endif

@@ -9,6 +9,9 @@ for page in "" --params --memory --timeline --json --dot --comm --recompute --ht
     test -s out
     # shellcheck disable=SC2086
     "$BMC" inspect run/plan.json $page | cmp - out # the folder or the file
+    [ "$page" = --memory ] && continue             # of `plan`, a size
+    # shellcheck disable=SC2086
+    "$BMC" plan "$SOURCE/samples/mlp.bm" $page | cmp - out # or what is planned now
 done
 "$BMC" inspect run | grep -q '^MLP  (mlp.bm, plan [0-9a-f]\{16\})$'
 "$BMC" inspect run --params | grep -q '^  hidden.0.fc.weight '
@@ -37,6 +40,11 @@ expect() {
 }
 
 expect 1 'cannot open' "$BMC" inspect nowhere
+expect 1 "nothing is called 'h.77'" "$BMC" plan "$SOURCE/samples/mlp.bm" --why h.77
+expect 2 'one of them' "$BMC" plan "$SOURCE/samples/mlp.bm" --why memory --emit=plan
+expect 2 'one view at a time' "$BMC" plan "$SOURCE/samples/mlp.bm" --why memory --comm
+"$BMC" plan "$SOURCE/samples/mlp.bm" --html=page.html >out
+[ ! -s out ] && "$BMC" inspect run --html | cmp - page.html
 [ -e /dev/full ] && expect 4 'cannot write' sh -c '"$1" inspect run >/dev/full' - "$BMC"
 
 # A changed plan: the peak is a lie, a buffer moves, a step reads what is not there yet.
