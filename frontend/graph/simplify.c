@@ -55,6 +55,19 @@ static Node *expand_one_hot(Graph *g, Node *idx, int64_t rows)
     return g_cast(g, g2(g, OP_EQ, column, g_iota(g, &row, 0, 0, 1)), DT_F32);
 }
 
+/* Those of samples became sums over the batch when the loss was taken apart. What is left is a
+ * value of something no sample has: a frozen parameter, say. */
+static Node *expand_average(Graph *g, const Node *n, Node *const in[])
+{
+    Node with = *n;
+    with.in = (Node **)(uintptr_t)in;
+    Average a = average_parts(g, &with);
+    if (a.full.batched)
+        BUG("an average of `%s` is left in the graph", n->path);
+    Node *sum = scalar(g, average_num(g, &a));
+    return g2(g, OP_MUL, sum, average_inverse(g, average_den(g, &a)));
+}
+
 static Node *rewrite(Graph *g, const Node *n, Node *const in[])
 {
     if (n->op == OP_DETACH)
@@ -66,7 +79,7 @@ static Node *rewrite(Graph *g, const Node *n, Node *const in[])
     if (n->op == OP_ONE_HOT)
         return expand_one_hot(g, in[0], n->attr.scatter.rows);
     if (n->op == OP_AVERAGE)
-        BUG("an average of `%s` is left in the graph", n->path);
+        return expand_average(g, n, in);
     return graph_make(g, n->op, in, n->n_in, &n->attr, &n->type);
 }
 
