@@ -346,6 +346,15 @@ static const char *step_words(Build *b, const Group *g)
     return s.text;
 }
 
+/* What makes anything of the backward's own is no step that computes again. */
+static bool is_all_again(const Group *g)
+{
+    for (int k = 0; k < g->item.n; k++)
+        if (!g->item.v[k]->recompute)
+            return false;
+    return true;
+}
+
 static void fused_step(Build *b, Group *g)
 {
     Kernel k = {.kind = K_FUSED, .batched = g->batched};
@@ -379,6 +388,7 @@ static void fused_step(Build *b, Group *g)
     kernel_stem(g, &stem);
     const Kernel *known = kernel_intern(b, &k, stem.text);
     step_add(b, g->item.v[g->item.n - 1], g->phase, known, arg, step_words(b, g));
+    b->plan->step.v[b->plan->step.n - 1].recompute = is_all_again(g);
     for (int j = 0; j < later.n; j++)
         fold_step(b, later.v[j].item, g->phase, later.v[j].partial, operand(b, later.v[j].item, 0),
                   later.v[j].cols, k.units, k.fused.chunk);
