@@ -99,7 +99,7 @@ static int counted_group(Table *t, int step)
     const Use *u = &t->step[step].use[0];
     const TableBuffer *b = &t->buffer[u->buffer];
     int64_t shard = b->group < 0 ? 0 : 4 * t->group[b->group].shard;
-    int64_t by_rank = b->sharded || t->shared_by == 1 ? 0 : shard;
+    int64_t by_rank = b->sharded || t->ranks == 1 ? 0 : shard;
     int64_t all = shard * t->shared_by;
     bool fits = b->group >= 0 && u->end - u->lo == shard && (u->by_rank == by_rank) &&
                 (b->sharded ? u->lo == 0 : u->lo % all == 0);
@@ -134,7 +134,7 @@ static void count_group(Table *t, int step, Norm *n)
     int64_t at = 0;
     for (int k = 0; k < g; k++)
         at += t->group[k].trained ? t->group[k].shard / NORM_GRAIN : 0;
-    int64_t by_rank = t->shared_by == 1 ? 0 : 4 * n->per_rank;
+    int64_t by_rank = t->ranks == 1 ? 0 : 4 * n->per_rank;
     if (n->partial < 0)
         n->partial = u->buffer;
     if (u->buffer != n->partial || u->lo != 4 * at || u->by_rank != by_rank ||

@@ -69,7 +69,7 @@ static void cut_use(Cutter *c, const Use *u)
     Table *t = c->f->t;
     const Holds *p = &c->f->place[u->buffer];
     const TableBuffer *b = &t->buffer[u->buffer];
-    bool of_rows = u->parts > 1 || is_row_use(c->f, u);
+    bool of_rows = u->gap > 0 || is_row_use(c->f, u); /* a gap: of a collective */
     if (of_rows && p->stride) {
         int64_t at = row_at(p, u->lo);
         add_cut(t->a, &c->row[u->buffer], at, p->stride);

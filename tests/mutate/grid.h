@@ -100,7 +100,7 @@ static inline GridPlan grid_at(int i)
     g.lead = (int)((h >> 22) % 4) - 1;
     g.bucket = (h >> 24) % 3 ? 0 : 64 << ((h >> 26) % 12);
     if (g.ranks % 2 == 0 && (h >> 30) % 4 == 0)
-        g.hybrid = g.ranks == 8 && (h >> 32) % 2 ? 4 : g.ranks == 2 ? 0 : 2;
+        g.hybrid = g.ranks == 2 || (h >> 36) % 4 == 0 ? 1 : g.ranks == 8 && (h >> 32) % 2 ? 4 : 2;
     g.offload = (h >> 34) % 6 == 0;
     return g;
 }

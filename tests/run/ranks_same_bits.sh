@@ -220,6 +220,9 @@ bucket = 16KiB"
     variant 4 four.micro "" "zero = 3" --micro-batch 4
     variant 4 four.hybrid "" "zero = 3
 hybrid = 2"
+    variant 4 four.apart "" "zero = 2
+hybrid = 1
+bucket = 64KiB"
     variant 4 four.offload "" "zero = 2
 offload = optimizer"
     chosen 4
