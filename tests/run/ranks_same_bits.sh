@@ -200,12 +200,11 @@ zero $stack.*.mlp = 0
 zero $stack.2 = once
 recompute $stack.1 = all"
     if [ $sample = llama ] && [ -z "${FULL:-}" ]; then # of the other model a few, where most differs
-        for n in 4 3; do
-            variant $n of$n.z0 "" "zero = 0"
-            variant $n of$n.z3 "" "zero = 3
+        variant 3 of3.z0 "" "zero = 0"
+        variant 3 of3.z3 "" "zero = 3
 recompute = all"
-            variant $n of$n.mixed "" "$mixed"
-        done
+        variant 3 of3.mixed "" "$mixed"
+        variant 4 of4.z2 "" "zero = 2"
         near llama.of4.first llama.of3.first
         continue
     fi
@@ -231,7 +230,12 @@ offload = optimizer"
 offload = optimizer"
     near $sample.four.first $sample.one.first
     near $sample.three.first $sample.one.first
-    levels 4 reduced "  accumulate = reduced" --micro-batch 4
+    if [ -n "${FULL:-}" ]; then
+        levels 4 reduced "  accumulate = reduced" --micro-batch 4
+    else
+        variant 4 reduced.z0 "  accumulate = reduced" "zero = 0" --micro-batch 4
+        variant 4 reduced.z3 "  accumulate = reduced" "zero = 3" --micro-batch 4
+    fi
     variant 4 reduced.once "  accumulate = reduced" "zero = once" --micro-batch 4
     near $sample.reduced.first $sample.one.first
     batch=64

@@ -3,11 +3,8 @@
 # and weights, to the bit, in less memory.
 #   STEPS=20 sh recompute_bits.sh    longer runs
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+sanitized && skip "some twenty times slower; run_same_bits has sanitized trainers"
 steps=${STEPS:-3}
-small=""
-if sanitized; then # some twenty times slower
-    small="-D layers=3 -D width=96 -D heads=4 -D ctx=64"
-fi
 sample_data
 
 # with_dropout SAMPLE STACK: the sample, dropping in the attention and after the block's second half
@@ -29,7 +26,7 @@ planned() {
     must "$tag drops" [ "$(grep -c 'drop)' $tag.bm)" = 2 ]
     shift 2
     # shellcheck disable=SC2086
-    expect 0 "$BMC" compile $tag.bm -o $tag $small "$@" || return
+    expect 0 "$BMC" compile $tag.bm -o $tag "$@" || return
     # shellcheck disable=SC2046
     expect 0 $tag/trainer --stop-after "$steps" --save $tag.safetensors --metrics $tag.jsonl \
         $(data_options $name) --threads 2 || return
