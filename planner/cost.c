@@ -180,10 +180,10 @@ enum { ROUNDED_UP = 3 };
 
 int64_t cost_least_sending(const Machine *m, const Plan *p, const Step *collective)
 {
-    Machine free = *m; /* but for bytes on links */
-    free.link[LINK_NODE].alpha_ps = free.link[LINK_NET].alpha_ps = free.launch_ps = 0;
-    free.memory_bytes_per_s = free.cache_bytes_per_s = INT64_MAX;
-    return max64(collective_cost(&free, p, collective).net_ps - ROUNDED_UP, 0);
+    Machine only = *m; /* its links, and only bytes on them */
+    only.link[LINK_NODE].alpha_ps = only.link[LINK_NET].alpha_ps = only.launch_ps = 0;
+    only.memory_bytes_per_s = only.cache_bytes_per_s = INT64_MAX;
+    return max64(collective_cost(&only, p, collective).net_ps - ROUNDED_UP, 0);
 }
 
 static StepCost copy_cost(const Machine *m, const Step *s)
