@@ -28,7 +28,7 @@ static const double most_error = 4; /* bounds */
  * rounding are the language's either way: only some libraries are optimized. */
 static const char *optimize(uint64_t first)
 {
-    return first / PER_LIBRARY % 5 == 0 ? "-O1" : "-O0";
+    return first / PER_LIBRARY % 10 == 0 ? "-O1" : "-O0";
 }
 
 typedef struct Options {
