@@ -3,7 +3,8 @@
  *   bmrt_probe [THREADS [RANKS]]      0 threads: this rank's share of the cores
  *
  * Everything goes through the calls emitted code makes (bmrt_gemm, bmrt_launch), in an arena like
- * a trainer's. A figure is the best of several passes. What a rate counts is what
+ * a trainer's. A figure is the median of several passes: a step's time is predicted
+ * as it will mostly be, neighbours included. What a rate counts is what
  * planner/cost_work.c counts: loads and stores are operations, an exponential is forty.
  */
 #include "runtime/bmrt_private.h"
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PASSES = 6, CALM = 3, EXP_OPS = 40, MIB = 1 << 20, MOST_RANKS = 64 };
+enum { PASSES = 21, EXP_OPS = 40, MIB = 1 << 20, MOST_RANKS = 64 };
 static const double BATCH_S = 4e-3; /* a batch of calls takes at least that */
 static const double LONGEST_S = 15;
 
@@ -36,8 +37,10 @@ typedef struct probe {
 typedef struct figure {
     void (*call)(probe *p, const void *what);
     const void *what;
-    int64_t calls;  /* of a batch */
-    double seconds; /* of one call: the best, as neighbours only ever make it longer; 0: none yet */
+    int64_t calls; /* of a batch */
+    double took[PASSES];
+    int passes;
+    double seconds; /* of one call */
 } figure;
 
 static double batch(probe *p, const figure *f)
@@ -61,17 +64,24 @@ static void count_calls(probe *p, figure *f)
     }
 }
 
-/* True: this was a good deal better than before. */
-static bool measure(probe *p, figure *f)
+static void measure(probe *p, figure *f)
 {
     if (!f->calls)
         count_calls(p, f);
-    double took = batch(p, f) / (double)f->calls;
-    if (took >= f->seconds && f->seconds > 0)
-        return false;
-    bool much = took < 0.97 * f->seconds;
-    f->seconds = took;
-    return much;
+    f->took[f->passes++] = batch(p, f) / (double)f->calls;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void settle(figure *f)
+{
+    qsort(f->took, (size_t)f->passes, sizeof *f->took, by_size);
+    int half = f->passes / 2;
+    f->seconds = f->passes % 2 ? f->took[half] : (f->took[half - 1] + f->took[half]) / 2;
 }
 
 /* ---- products ---- */
@@ -282,40 +292,48 @@ static void figures_set(const probe *p, figures *f)
 }
 
 /* Products while another thread moves memory, as it does for a collective. */
-static bool measure_busy(probe *p, figure *f)
+static void measure_busy(probe *p, figure *f)
 {
     copier c = {.p = p};
     pthread_t thread;
     atomic_init(&c.stop, false);
     bool works = pthread_create(&thread, NULL, keep_copying, &c) == 0;
-    bool better = measure(p, f);
+    measure(p, f);
     atomic_store(&c.stop, true);
     if (works)
         pthread_join(thread, NULL);
-    return better;
 }
 
-static bool measure_once(probe *p, figures *f)
+static int list_all(figures *f, figure **out)
 {
-    bool better = false;
+    int n = 0;
     for (int i = 0; i < SIZES; i++)
         for (int k = 0; k < 3; k++)
-            better |= measure(p, &f->gemm[i][k]);
+            out[n++] = &f->gemm[i][k];
     for (int i = 0; i < f->n_triad; i++)
-        better |= measure(p, &f->triad[i]);
-    better |= measure(p, &f->exps);
-    better |= measure(p, &f->launches);
-    better |= measure(p, &f->copies);
-    (void)measure_busy(p, &f->busy);
-    return better;
+        out[n++] = &f->triad[i];
+    out[n++] = &f->exps;
+    out[n++] = &f->launches;
+    out[n++] = &f->copies;
+    return n;
 }
 
-/* Until a few passes in a row found nothing better; on a busy machine until time is up. */
 static void measure_all(probe *p, figures *f)
 {
+    figure *list[SIZES * 3 + SWEEPS + 3];
+    int n = list_all(f, list);
     double end = bmrt_now() + LONGEST_S;
-    for (int pass = 0, calm = 0; (pass < PASSES || calm < CALM) && bmrt_now() < end; pass++)
-        calm = measure_once(p, f) ? 0 : calm + 1;
+    for (int i = 0; i < n; i++)
+        list[i]->passes = 0;
+    f->busy.passes = 0;
+    for (int pass = 0; pass < PASSES && (pass == 0 || bmrt_now() < end); pass++) {
+        for (int i = 0; i < n; i++)
+            measure(p, list[i]);
+        measure_busy(p, &f->busy);
+    }
+    for (int i = 0; i < n; i++)
+        settle(list[i]);
+    settle(&f->busy);
 }
 
 static double triad_rate(const figures *f, int i)
@@ -358,7 +376,8 @@ static void print_all(const probe *p, const figures *f)
         printf("%s[%lld, %.0f]", i ? ", " : "", (long long)f->product[i].size,
                f->product[i].flops / time);
     }
-    double alone = f->gemm[8][1].seconds, busy = f->busy.seconds;
+    /* at their best: which of three threads waits for a core is no matter of memory */
+    double alone = f->gemm[8][1].took[0], busy = f->busy.took[0];
     printf("],\n \"memory_bytes_per_s\": %.0f,\n", triad_rate(f, f->n_triad - 1));
     printf(" \"cache_bytes\": %lld,\n", (long long)cache_bytes(f));
     printf(" \"cache_bytes_per_s\": %.0f,\n", triad_rate(f, 0));
