@@ -84,8 +84,12 @@ static BmStatus nothing_matches(const bmrt_run *run, bmrt_error *e)
         }
     }
     bmrt_fail(e, BMRT_USAGE, "--inspect: '%s' matches nothing of %s", pattern, m->name);
+    int last = m->n_watch - 1;
     if (best)
         bmrt_help(e, "did you mean '%s'?", best);
+    else if (m->n_param > 0)
+        bmrt_help(e, "names here are like '%s' and '%s'; `bmc inspect FOLDER --params` lists them",
+                  m->param[0].path, last < 0 ? m->param[m->n_param - 1].path : m->watch[last].path);
     return BMRT_USAGE;
 }
 

@@ -352,6 +352,9 @@ static void only_what_is_asked_for(void **state)
     assert_int_equal(inspect(&(setting){2, 2, 1, false, "h.0.c", false}, &e), BMRT_USAGE);
     assert_non_null(strstr(e.text, "'h.0.c' matches nothing of Seen"));
     assert_non_null(strstr(e.help, "h.0.a"));
+    e.help[0] = 0;
+    assert_int_equal(inspect(&(setting){2, 2, 1, false, "encoder.*.norm", false}, &e), BMRT_USAGE);
+    assert_non_null(strstr(e.help, "names here are like 'h.0."));
     assert_int_equal(inspect(&(setting){1, 1, 1, false, "a..b", false}, &e), BMRT_USAGE);
 }
 
