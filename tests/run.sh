@@ -19,6 +19,8 @@ esac
 jobs=$(nproc 2>/dev/null || echo 2)
 start=$(date +%s)
 mkdir -p build
+export XDG_CACHE_HOME="$PWD/build/cache" # of compiled trainers
+[ "$mode" != full ] || export BM_O3=1    # as users get them, everywhere
 
 say() {
     printf '[%4d s] %s\n' $(($(date +%s) - start)) "$*"

@@ -28,6 +28,13 @@ sanitized() {
     ! grep -q 'BM_RT_SANITIZE  *"" ' "$BUILD/generated/build.h"
 }
 
+# quick_cc: trainers compiled from here on are optimized less, for half the time. For checks that
+# hold plans against each other; run_same_bits and the oracle have what users get. BM_O3=1 leaves it.
+quick_cc() {
+    case $SOURCE in *" "*) return ;; esac # bmc takes CC as words
+    [ -n "${BM_O3:-}" ] || export CC="sh $SOURCE/tests/cc_quick.sh ${CC:-cc}"
+}
+
 skip() {
     echo "skipped: $*"
     exit 77

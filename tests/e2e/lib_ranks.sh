@@ -1,5 +1,6 @@
 # Sourced by the scripts beside it: three ranks of the tiny model under mpirun.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 "$BMC" doctor | grep -q "libbmrt_mpi.a$" || skip "built without MPI"
 mpirun --version 2>/dev/null | grep -q "Open MPI" || skip "no mpirun of Open MPI"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_plm_rsh_agent=

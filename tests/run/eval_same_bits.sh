@@ -1,6 +1,7 @@
 # With reduce = invariant evaluation has the same bits on 1, 2 and 4 ranks: all samples, fewer than
 # ranks, and numbers that micro-batches and ranks do not divide.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 needs_ranks
 sample_data
 

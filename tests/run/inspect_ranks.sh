@@ -2,6 +2,7 @@
 # plan, to the bit; those of the first forward pass on every number of ranks too. What it says of
 # the gradients is what their norm says.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 needs_ranks
 sample_data
 small="-D layers=3 -D width=64 -D heads=4 -D ctx=128"

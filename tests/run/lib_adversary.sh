@@ -1,6 +1,7 @@
 # Sourced by adversary.sh and slow_adversary.sh: small plans of several ranks, their trainers with
 # BMRT_CHECK, BMRT_POISON and BMRT_DELAY, and trainers from which one wait was taken.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 needs_ranks
 sample_data
 head -c 3000 corpus.txt >fewer.txt

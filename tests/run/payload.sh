@@ -1,6 +1,7 @@
 # What each rank sends for each collective, counted where MPI is called, is what plan.json says: to
 # the byte, on every level, in hybrid groups, with sums over ranks in every round.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 command -v mpirun >/dev/null 2>&1 || skip "mpirun is not installed (Debian: openmpi-bin)"
 [ -e "$BUILD/tests/libmpi_payload.a" ] || skip "built without MPI"
 sanitized && skip "every process would be some twenty times slower"

@@ -3,6 +3,7 @@
 # bit; between worlds within rounding; with reduce = invariant the same bits again.
 #   FULL=1 sh ranks_same_bits.sh    the whole grid (slow_ranks_grid.sh)
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 needs_ranks
 sample_data
 steps=3
@@ -84,10 +85,26 @@ batch=48
 
 # different WHAT: no two plans since the last time have a hash in common, or look the same.
 different() {
+    [ -z "$looking_ahead" ] || return 0
     must "$1: every plan has its own hash" [ "$(sort hashes | uniq -d | wc -l)" = 0 ]
     must "$1: every plan can be told from the others" [ "$(sort looks | uniq -d | wc -l)" = 0 ]
     : >hashes
     : >looks
+}
+
+# ahead TAG RANKS OPTION...: the compiler's work, two at a time: `go` finds it in the cache.
+aheads=0
+ahead() {
+    tag=$1
+    ranks=$2
+    shift 2
+    # shellcheck disable=SC2086
+    (
+        "$BMC" compile "$tag.bm" -o "ahead.$tag" --ranks "$ranks" $small "$@" >/dev/null 2>&1
+        rm -rf "ahead.$tag"
+    ) &
+    aheads=$((aheads + 1))
+    [ $((aheads % 2)) = 1 ] || wait
 }
 
 # arena RANKS PLAN: bytes it takes.
@@ -111,7 +128,8 @@ recompute = none")
     variant "$1" chosen.first "" "zero = 3" --micro-batch 4
     variant "$1" chosen.mixed "" "recompute = none" --micro-batch 4 --machine slow.json \
         --memory $(((three + one) / 2))
-    must "levels are mixed" grep -q '"zero":"[a-z0-9]* x [0-9]*, ' "$sample.chosen.mixed.$1.plan.json"
+    [ -n "$looking_ahead" ] ||
+        must "levels are mixed" grep -q '"zero":"[a-z0-9]* x [0-9]*, ' "$sample.chosen.mixed.$1.plan.json"
     small=$few
 }
 
@@ -157,6 +175,10 @@ variant() {
     first=$sample.${2%%.*}.first
     model "$tag" $batch "$3" "$4"
     shift 4
+    if [ -n "$looking_ahead" ]; then
+        ahead "$tag" "$ranks" "$@"
+        return
+    fi
     go "$tag" "$ranks" "$@" || return
     must "$tag has whole grains" grep -q '"below_grain":false' "$tag/plan.json"
     runs=$((runs + 1))
@@ -170,6 +192,7 @@ variant() {
 
 # near A B: losses within 1e-5 of each other.
 near() {
+    [ -z "$looking_ahead" ] || return 0
     for f in "$1" "$2"; do
         sed -n 's/.*"loss":\([0-9.e-]*\),"grad_norm.*/\1/p' "$f.lines" >"$f.losses"
     done
@@ -191,65 +214,74 @@ lead = 2" "$@"
 recompute = all" "$@"
 }
 
-for sample in gpt llama; do
-    stack=h
-    [ $sample = llama ] && stack=model.layers
-    mixed="zero = 1
-zero $stack.1 = 3
-zero $stack.*.mlp = 0
-zero $stack.2 = once
-recompute $stack.1 = all"
-    if [ $sample = llama ] && [ -z "${FULL:-}" ]; then # of the other model a few, where most differs
-        variant 3 of3.z0 "" "zero = 0"
-        variant 3 of3.z3 "" "zero = 3
-recompute = all"
-        variant 3 of3.mixed "" "$mixed"
-        variant 4 of4.z2 "" "zero = 2"
-        near llama.of4.first llama.of3.first
-        continue
-    fi
-    worlds
-    variant 1 one.z0 "" ""
-    variant 1 one.offload "" "offload $stack.* = optimizer
-offload $stack.1 = none"
-    levels 4 four ""
-    variant 4 four.once "" "zero = once
-bucket = 16KiB"
-    variant 4 four.mixed "" "$mixed"
-    variant 4 four.micro "" "zero = 3" --micro-batch 4
-    variant 4 four.hybrid "" "zero = 3
-hybrid = 2"
-    variant 4 four.apart "" "zero = 2
-hybrid = 1
-bucket = 64KiB"
-    variant 4 four.offload "" "zero = 2
-offload = optimizer"
-    chosen 4
-    levels 3 three ""
-    variant 3 three.offload "" "zero = 3
-offload = optimizer"
-    near $sample.four.first $sample.one.first
-    near $sample.three.first $sample.one.first
-    if [ -n "${FULL:-}" ]; then
-        levels 4 reduced "  accumulate = reduced" --micro-batch 4
-    else
-        variant 4 reduced.z0 "  accumulate = reduced" "zero = 0" --micro-batch 4
-        variant 4 reduced.z3 "  accumulate = reduced" "zero = 3" --micro-batch 4
-    fi
-    variant 4 reduced.once "  accumulate = reduced" "zero = once" --micro-batch 4
-    near $sample.reduced.first $sample.one.first
-    batch=64
-    variant 1 invariant.one "  reduce = invariant" "" --micro-batch 4
-    variant 2 invariant.two "  reduce = invariant" "zero = 2" --micro-batch 4
-    variant 4 invariant.z0 "  reduce = invariant" "zero = 0" --micro-batch 4
-    variant 4 invariant.z3 "  reduce = invariant" "zero = 3" --micro-batch 4
-    batch=48
-    [ -n "${FULL:-}" ] || continue
-    different "$sample"
-    grid 4 four
-    grid 3 three
-    different "the grid of $sample"
-done
+# everything: the plans of both models.
+everything() {
+    for sample in gpt llama; do
+        stack=h
+        [ $sample = llama ] && stack=model.layers
+        mixed="zero = 1
+    zero $stack.1 = 3
+    zero $stack.*.mlp = 0
+    zero $stack.2 = once
+    recompute $stack.1 = all"
+        if [ $sample = llama ] && [ -z "${FULL:-}" ]; then # of the other model a few, where most differs
+            variant 3 of3.z0 "" "zero = 0"
+            variant 3 of3.z3 "" "zero = 3
+    recompute = all"
+            variant 3 of3.mixed "" "$mixed"
+            variant 4 of4.z2 "" "zero = 2"
+            near llama.of4.first llama.of3.first
+            continue
+        fi
+        worlds
+        variant 1 one.z0 "" ""
+        variant 1 one.offload "" "offload $stack.* = optimizer
+    offload $stack.1 = none"
+        levels 4 four ""
+        variant 4 four.once "" "zero = once
+    bucket = 16KiB"
+        variant 4 four.mixed "" "$mixed"
+        variant 4 four.micro "" "zero = 3" --micro-batch 4
+        variant 4 four.hybrid "" "zero = 3
+    hybrid = 2"
+        variant 4 four.apart "" "zero = 2
+    hybrid = 1
+    bucket = 64KiB"
+        variant 4 four.offload "" "zero = 2
+    offload = optimizer"
+        chosen 4
+        levels 3 three ""
+        variant 3 three.offload "" "zero = 3
+    offload = optimizer"
+        near $sample.four.first $sample.one.first
+        near $sample.three.first $sample.one.first
+        if [ -n "${FULL:-}" ]; then
+            levels 4 reduced "  accumulate = reduced" --micro-batch 4
+        else
+            variant 4 reduced.z0 "  accumulate = reduced" "zero = 0" --micro-batch 4
+            variant 4 reduced.z3 "  accumulate = reduced" "zero = 3" --micro-batch 4
+        fi
+        variant 4 reduced.once "  accumulate = reduced" "zero = once" --micro-batch 4
+        near $sample.reduced.first $sample.one.first
+        batch=64
+        variant 1 invariant.one "  reduce = invariant" "" --micro-batch 4
+        variant 2 invariant.two "  reduce = invariant" "zero = 2" --micro-batch 4
+        variant 4 invariant.z0 "  reduce = invariant" "zero = 0" --micro-batch 4
+        variant 4 invariant.z3 "  reduce = invariant" "zero = 3" --micro-batch 4
+        batch=48
+        [ -n "${FULL:-}" ] || continue
+        different "$sample"
+        grid 4 four
+        grid 3 three
+        different "the grid of $sample"
+    done
+}
+
+looking_ahead=1
+everything
+wait
+looking_ahead=
+everything
 different "the last"
 echo "$runs runs of $steps steps"
 exit $bad

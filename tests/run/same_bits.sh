@@ -2,6 +2,7 @@
 # micro-batches of whole grains, has the same losses, norms, reports and weights, to the bit.
 #   STEPS=20 sh same_bits.sh    longer runs
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+! sanitized || quick_cc
 steps=${STEPS:-3}
 small=""
 if sanitized; then # some twenty times slower: one layer less shows the same, and two samples

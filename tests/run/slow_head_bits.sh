@@ -3,6 +3,7 @@
 # logits whole, so that they are not. The same losses, norms, weights and looks at the logits, to the
 # bit, in less memory; on 1 rank and on 3, fused and not, with one sample at once and with several.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 sanitized && skip "some twenty times slower; run_same_bits has sanitized trainers"
 sample_data
 steps=2

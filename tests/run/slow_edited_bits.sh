@@ -1,6 +1,7 @@
 # Plans a person changed train to the same bits, on one rank and on four; what is not legal is
 # refused with the name of what it breaks, and nothing is written.
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 sanitized && skip "every process would be some twenty times slower"
 sample_data
 steps=3

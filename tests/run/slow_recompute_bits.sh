@@ -3,6 +3,7 @@
 # and weights, to the bit, in less memory.
 #   STEPS=20 sh recompute_bits.sh    longer runs
 . "$SOURCE/tests/e2e/lib_e2e.sh"
+quick_cc
 sanitized && skip "some twenty times slower; run_same_bits has sanitized trainers"
 steps=${STEPS:-3}
 sample_data
