@@ -1,7 +1,7 @@
 # What is computed again has the bits it had: gpt and llama with dropout, with nothing, everything
 # and some blocks computed again, fused and not, in smaller micro-batches: the same losses, norms
 # and weights, to the bit, in less memory.
-#   STEPS=20 sh recompute_bits.sh    longer runs
+#   STEPS=20 sh slow_recompute_bits.sh    longer runs
 . "$SOURCE/tests/e2e/lib_e2e.sh"
 quick_cc
 sanitized && skip "some twenty times slower; run_same_bits has sanitized trainers"
