@@ -77,6 +77,7 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Sorts, too: took[0] is the least. */
 static void settle(figure *f)
 {
     qsort(f->took, (size_t)f->passes, sizeof *f->took, by_size);

@@ -117,15 +117,15 @@ else
     # trainers by the oracle's and e2e's; delays, poison and watched tensors by unit tests.
     sanitized_later='^run_same_bits$'
     later='^run_(mpi|adversary|inspect_ranks)$'
-    [ "$mode" != full ] || sanitized_later='^$'
-    build debug -DCMAKE_BUILD_TYPE=Debug &&
-        check debug -LE 'slow|lint|random' -E "$sanitized_later"
     slow='slow'
     if [ "$mode" = full ]; then
-        slow='none'
+        sanitized_later='^$'
         later='^$'
-        export GRID=1000 # plans that must not be refused
+        slow='none'
     fi
+    build debug -DCMAKE_BUILD_TYPE=Debug &&
+        check debug -LE 'slow|lint|random' -E "$sanitized_later"
+    [ "$mode" != full ] || export GRID=1000 # plans that must not be refused
     build release -DCMAKE_BUILD_TYPE=Release && check release -LE "$slow" -E "$later"
     if command -v clang >/dev/null 2>&1; then
         [ "$mode" = full ] && export FUZZ_SCALE=4

@@ -23,7 +23,7 @@ import tempfile
 import bench_common as bc
 
 AIM = {"gpt": 15, "llama": 15, "mlp": 30, "regression": 30}
-STEPS = {"gpt": 20, "llama": 20, "mlp": 5000, "regression": 5000}  # seconds of each
+STEPS = {"gpt": 20, "llama": 20, "mlp": 5000, "regression": 5000}  # half a second and more
 WARM = 3  # steps that are not timed
 WRAPPED = "bmrt_launch", "bmrt_gemm", "bmrt_sum_squares"
 COLLECTIVES = "all_gather", "reduce_scatter", "all_reduce", "copy"
